@@ -1,0 +1,96 @@
+package machine
+
+import "coordd.dev/internal/park"
+
+// A Command is one of *Bootstrap, *Renew, *Attach, *Frame, *Revoke and *Sessions. An
+// entry of the log is a list of them with the clock's increment.
+type Command interface{ command() }
+
+// Bootstrap begins a cluster, or raises the floor of its tokens (SEMANTICS C1).
+type Bootstrap struct {
+	Cluster string // the cluster's id; ignored if there is one
+	Floor   park.Token
+}
+
+// Renew renews leases. The proposer has checked the secrets.
+type Renew struct{ Sessions []park.SessionID }
+
+// A Secret is what proves that a session is one's own: the first 16 bytes of the
+// SHA-256 of what the client sent, so that no log and no snapshot has the original.
+type Secret [16]byte
+
+// A Range is the seqs from First to Last, both included.
+type Range struct{ First, Last park.Seq }
+
+// Attach opens a session, takes one up on a new stream, or opens one in the place of
+// another (SEMANTICS A5, B1).
+type Attach struct {
+	Session        park.SessionID // taken up; 0 opens
+	Secret         Secret
+	Instance       uint64
+	Epoch          uint64
+	Wanted         []Range // of Session, or of Replaces; ascending, disjoint
+	TTL            int64   // nanoseconds
+	Who            string  // opaque, at most MaxWho bytes
+	Replaces       park.SessionID
+	ReplacesSecret Secret
+}
+
+// A Frame is what one session's stream sent: calls in the order of their seqs.
+type Frame struct {
+	Session park.SessionID
+	Epoch   uint64
+	Acked   []Range
+	Ops     []Op
+}
+
+// Revoke takes a session back (SEMANTICS A6).
+type Revoke struct {
+	Session park.SessionID
+	Now     bool
+}
+
+// Sessions reads all live sessions.
+type Sessions struct{}
+
+func (*Bootstrap) command() {}
+func (*Renew) command()     {}
+func (*Attach) command()    {}
+func (*Frame) command()     {}
+func (*Revoke) command()    {}
+func (*Sessions) command()  {}
+
+// An Op is one call.
+type Op struct {
+	Seq  park.Seq
+	Do   Do
+	Wait Wait        // of DoWait
+	To   park.Seq    // the target of DoEnd and DoRelease
+	N    int64       // permits of DoRelease, the limit of DoResize
+	On   park.Object // of DoResize and DoDescribe
+}
+
+// A Do is what an Op does. The values are the log's; never reorder them.
+type Do uint8
+
+// The ops of this version.
+const (
+	DoWait Do = iota + 1
+	DoEnd
+	DoRelease
+	DoResize
+	DoDescribe
+	DoNoop
+	DoLeave
+)
+
+// A Wait acquires (SEMANTICS D).
+type Wait struct {
+	Arms   []park.Arm
+	Commit park.Commit
+	Try    bool
+	Prio   int32
+	Delay  int64 // lock-delay, nanoseconds
+	Limit  int64 // on the wait, nanoseconds; 0 is none
+	Note   string
+}

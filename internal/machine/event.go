@@ -1,0 +1,58 @@
+package machine
+
+import "coordd.dev/internal/park"
+
+// An Event is something that a session's stream is to be told, or that ends a stream.
+// Events come out of Apply in the order in which they must be sent.
+type Event struct {
+	Type    EventType
+	Session park.SessionID
+
+	// Of EventAttached: whose Attach this answers. Of EventCut: only Epoch.
+	Instance, Epoch uint64
+
+	// Of EventAttached: the session's and the replaced session's last seq.
+	Last, ReplacedLast park.Seq
+	ReplacedGone       bool
+
+	// Of EventOutcome, and of EventRefused and EventEnded only Code.
+	Seq         park.Seq
+	Code        park.Code
+	Token       park.Token
+	Arm         int
+	Value       int64
+	Description *Description
+
+	// Of EventAttached: what became of the wanted seqs of the replaced session.
+	Replaced []Outcome
+}
+
+// An Outcome is what became of a seq.
+type Outcome struct {
+	Seq   park.Seq
+	Code  park.Code
+	Token park.Token
+	Arm   int
+	Value int64
+}
+
+// An EventType says what an Event is.
+type EventType uint8
+
+const (
+	// EventAttached answers an Attach: from here on the events of Session belong to
+	// the stream of (Instance, Epoch), and to no other.
+	EventAttached EventType = iota + 1
+
+	// EventRefused answers an Attach with a refusal in Refusal.
+	EventRefused
+
+	// EventOutcome is an outcome of a call.
+	EventOutcome
+
+	// EventCut ends the stream of (Session, Epoch): Refusal says why.
+	EventCut
+
+	// EventEnded ends a session, and its stream.
+	EventEnded
+)

@@ -1,0 +1,79 @@
+package park
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// A SessionID names a session: a counter of the machine, never used twice. 0 is none.
+type SessionID uint64
+
+// String is sixteen hexadecimal digits, so that no tool rounds it.
+func (s SessionID) String() string { return fmt.Sprintf("%016x", uint64(s)) }
+
+// A Seq numbers the calls of a session, from 1 and without a gap (SEMANTICS B2).
+type Seq uint64
+
+// An ID names a call: what waits, and then what it holds.
+type ID struct {
+	Session SessionID
+	Seq     Seq
+}
+
+// Compare orders calls by session, then seq, so that a session's are a range.
+func (a ID) Compare(b ID) int {
+	if c := cmp.Compare(a.Session, b.Session); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Seq, b.Seq)
+}
+
+// A Token is a fencing token (SEMANTICS C). 0 is none.
+type Token uint64
+
+// A Clock is a time of the cluster clock, in nanoseconds since the cluster began
+// (SEMANTICS A1); its differences are durations.
+type Clock int64
+
+// A Kind is a kind of object. The values are the wire's; never reorder them.
+type Kind uint8
+
+// Mutex and RWMutex are one kind.
+const (
+	KindLock Kind = iota + 1
+	KindSemaphore
+)
+
+// An Object is a named thing of the cluster.
+type Object struct {
+	Kind Kind
+	Name string
+}
+
+// Compare orders objects by kind, then name.
+func (a Object) Compare(b Object) int {
+	if c := cmp.Compare(a.Kind, b.Kind); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Name, b.Name)
+}
+
+// A Code says how a call ended. The values are the wire's; never reorder them.
+type Code uint8
+
+// See coord.v1.Code for what each one promises.
+const (
+	Granted  Code = iota + 1 // holds what it asked for
+	Done                     // took effect, left no hold
+	Busy                     // was to try only
+	Over                     // was applied before, its result is not kept
+	Invalid                  // an argument breaks a limit
+	Mismatch                 // the object was made otherwise
+	Limit                    // the machine has as many as it can
+	Full                     // the session has as many calls as it can
+	NotFound                 // no such object, session or hold
+	TimedOut                 // the wait limit passed
+	Recalled                 // not final: an operator wants the hold back
+	Revoked                  // taken away by an operator
+	Ended                    // the wait died with its session
+)
