@@ -1,5 +1,3 @@
-// Package lessee is the client's half of a session, pure: no clock, no goroutine, no
-// lock, no I/O, no randomness. See doc.go.
 package lessee
 
 import "time"

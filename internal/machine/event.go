@@ -15,7 +15,10 @@ type Event struct {
 	Last, ReplacedLast park.Seq
 	ReplacedGone       bool
 
-	// Of EventOutcome, and of EventRefused and EventEnded only Code.
+	// Of EventRefused, EventCut and EventEnded.
+	Refusal Refusal
+
+	// Of EventOutcome.
 	Seq         park.Seq
 	Code        park.Code
 	Token       park.Token
