@@ -1,0 +1,116 @@
+package cow_test
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"coordd.dev/internal/cow"
+	"coordd.dev/internal/wire"
+)
+
+type key int
+
+func (k key) Compare(o key) int      { return cmp.Compare(k, o) }
+func (k key) Append(b []byte) []byte { return wire.AppendInt(b, k) }
+
+type val string
+
+func (v val) Append(b []byte) []byte { return wire.AppendString(b, v) }
+
+// A table is a map: whatever is done to it, and whatever is done to its copies.
+func TestTableIsAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type pair struct {
+			table cow.Table[key, val]
+			model map[key]val
+		}
+		pairs := []pair{{cow.NewTable[key, val](), map[key]val{}}}
+		t.Repeat(map[string]func(*rapid.T){
+			"put": func(t *rapid.T) {
+				p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
+				k, v := key(rapid.IntRange(0, 300).Draw(t, "k")), val(rapid.String().Draw(t, "v"))
+				old, had := p.table.Put(k, v)
+				if want, ok := p.model[k]; had != ok || old != want {
+					t.Fatalf("Put(%v) returned %v %v, want %v %v", k, old, had, want, ok)
+				}
+				p.model[k] = v
+			},
+			"delete": func(t *rapid.T) {
+				p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
+				k := key(rapid.IntRange(0, 300).Draw(t, "k"))
+				old, had := p.table.Delete(k)
+				if want, ok := p.model[k]; had != ok || old != want {
+					t.Fatalf("Delete(%v) returned %v %v, want %v %v", k, old, had, want, ok)
+				}
+				delete(p.model, k)
+			},
+			"copy": func(t *rapid.T) {
+				if len(pairs) == 8 {
+					t.Skip("enough copies")
+				}
+				p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
+				pairs = append(pairs, pair{p.table.Copy(), maps.Clone(p.model)})
+			},
+			"": func(t *rapid.T) {
+				for i := range pairs {
+					checkPair(t, &pairs[i].table, pairs[i].model)
+				}
+			},
+		})
+	})
+}
+
+func checkPair(t *rapid.T, table *cow.Table[key, val], model map[key]val) {
+	if table.Len() != len(model) {
+		t.Fatalf("Len is %d, want %d", table.Len(), len(model))
+	}
+	if got := table.Recount(); got != table.Sum() {
+		t.Fatalf("running sum %x, recount %x", table.Sum(), got)
+	}
+	fresh := cow.NewTable[key, val]()
+	for _, k := range slices.Sorted(maps.Keys(model)) {
+		if v, ok := table.Get(k); !ok || v != model[k] {
+			t.Fatalf("Get(%v) = %q %v, want %q", k, v, ok, model[k])
+		}
+		if !fresh.Load(k, model[k]) {
+			t.Fatalf("Load(%v) refused a rising key", k)
+		}
+	}
+	if fresh.Sum() != table.Sum() {
+		t.Fatal("the sum depends on the order of puts")
+	}
+	var keys []key
+	for k := range table.From(100) {
+		keys = append(keys, k)
+	}
+	if !slices.IsSorted(keys) || len(keys) > 0 && keys[0] < 100 {
+		t.Fatalf("From(100) yields %v", keys)
+	}
+}
+
+// Two records that differ only in where the key ends have different hashes, and the
+// hash is the same on every machine and in every process.
+func TestGoldenSum(t *testing.T) {
+	one := cow.NewTable[key, val]()
+	one.Put(1, "a")
+	two := cow.NewTable[key, val]()
+	two.Put(2, "a")
+	if one.Sum() == two.Sum() {
+		t.Error("the key is not in the hash")
+	}
+	const golden = 0x775056532f965ef8
+	if one.Sum() != golden {
+		t.Errorf("the hash of (1, a) is %#x, was %#x: nodes of two versions would diverge", one.Sum(), uint64(golden))
+	}
+}
+
+func TestLoadRefusesDisorder(t *testing.T) {
+	table := cow.NewTable[key, val]()
+	if !table.Load(2, "") || table.Load(2, "") || table.Load(1, "") {
+		t.Error("Load takes keys that do not rise")
+	}
+}

@@ -1,0 +1,191 @@
+package park
+
+import (
+	"cmp"
+	"iter"
+
+	"coordd.dev/internal/cow"
+)
+
+// A Waiter is a parked call. Its arms are never changed in place.
+type Waiter struct {
+	Arms   []Arm
+	Commit Commit
+	Prio   int32
+	Ticket uint64 // from Lot.Ticket
+	Since  Clock
+	Until  Clock // when its wait limit passes; 0 is never
+	Delay  int64 // the lock-delay of the hold it may become, in nanoseconds
+	Note   string
+}
+
+// A Lot has all waiters and their queues. Make it with NewLot.
+type Lot struct {
+	waiters cow.Table[ID, Waiter]
+	last    uint64 // ticket
+
+	// Derived from waiters.
+	places cow.Index[place, ID]
+	queued cow.Index[Object, int64] // places, an object
+}
+
+// A place is where an arm of a waiter stands.
+type place struct {
+	on     Object
+	prio   int32
+	ticket uint64
+	arm    int
+}
+
+func (a place) Compare(b place) int {
+	if c := a.on.Compare(b.on); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(b.prio, a.prio); c != 0 { // higher first
+		return c
+	}
+	if c := cmp.Compare(a.ticket, b.ticket); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.arm, b.arm)
+}
+
+// top is before every place of an object.
+func top(on Object) place { return place{on: on, prio: maxPrio} }
+
+const maxPrio = 1<<31 - 1
+
+// NewLot returns a lot where nobody waits.
+func NewLot() Lot {
+	return Lot{
+		waiters: cow.NewTable[ID, Waiter](),
+		places:  cow.NewIndex[place, ID](),
+		queued:  cow.NewIndex[Object, int64](),
+	}
+}
+
+// Ticket returns the next ticket.
+func (l *Lot) Ticket() uint64 {
+	l.last++
+	return l.last
+}
+
+// LastTicket is the last ticket given out.
+func (l *Lot) LastTicket() uint64 { return l.last }
+
+// Park makes w wait on all its queues. id must not wait yet.
+func (l *Lot) Park(id ID, w Waiter) {
+	if _, had := l.waiters.Put(id, w); had {
+		panic("park: the call waits already")
+	}
+	l.enqueue(id, w)
+}
+
+func (l *Lot) enqueue(id ID, w Waiter) {
+	for i, a := range w.Arms {
+		if _, had := l.places.Put(w.place(i), id); had {
+			panic("park: the place is taken")
+		}
+		n, _ := l.queued.Get(a.On)
+		l.queued.Put(a.On, n+1)
+	}
+}
+
+// Leave takes id off all its queues. It calls headed for each arm on an object at the
+// head of whose queue it stood, before it is off any. ok is false if id does not wait.
+func (l *Lot) Leave(id ID, headed func(Object)) (w Waiter, ok bool) {
+	w, ok = l.waiters.Delete(id)
+	if !ok {
+		return w, false
+	}
+	for _, a := range w.Arms {
+		if head, _ := l.Head(a.On); head == id {
+			headed(a.On)
+		}
+	}
+	for i, a := range w.Arms {
+		l.places.Delete(w.place(i))
+		if n, _ := l.queued.Get(a.On); n > 1 {
+			l.queued.Put(a.On, n-1)
+		} else {
+			l.queued.Delete(a.On)
+		}
+	}
+	return w, true
+}
+
+// Get returns a waiter.
+func (l *Lot) Get(id ID) (Waiter, bool) { return l.waiters.Get(id) }
+
+// Head returns who stands first on an object's queue.
+func (l *Lot) Head(on Object) (ID, bool) {
+	p, id, ok := l.places.First(top(on))
+	if !ok || p.on != on {
+		return ID{}, false
+	}
+	return id, true
+}
+
+// Ahead reports whether anybody stands before (prio, ticket) on an object's queue. A
+// waiter's own arms do not.
+func (l *Lot) Ahead(on Object, prio int32, ticket uint64) bool {
+	p, _, ok := l.places.First(top(on))
+	return ok && p.on == on && p.Compare(place{on: on, prio: prio, ticket: ticket}) < 0
+}
+
+// Queue yields who waits on an object, in order, each once.
+func (l *Lot) Queue(on Object) iter.Seq2[ID, Waiter] {
+	return func(yield func(ID, Waiter) bool) {
+		var last ID // the arms of one waiter on one object stand side by side
+		for p, id := range l.places.From(top(on)) {
+			if p.on != on {
+				return
+			}
+			if id == last {
+				continue
+			}
+			last = id
+			if w, _ := l.waiters.Get(id); !yield(id, w) {
+				return
+			}
+		}
+	}
+}
+
+// Of yields the waits of a session, by seq.
+func (l *Lot) Of(s SessionID) iter.Seq2[ID, Waiter] {
+	return func(yield func(ID, Waiter) bool) {
+		for id, w := range l.waiters.From(ID{Session: s}) {
+			if id.Session != s || !yield(id, w) {
+				return
+			}
+		}
+	}
+}
+
+// All yields all waiters, by id.
+func (l *Lot) All() iter.Seq2[ID, Waiter] { return l.waiters.All() }
+
+// Waiting is how many arms wait on an object.
+func (l *Lot) Waiting(on Object) int64 {
+	n, _ := l.queued.Get(on)
+	return n
+}
+
+// Len is how many wait.
+func (l *Lot) Len() int { return l.waiters.Len() }
+
+// Sum is the hash of all waiters.
+func (l *Lot) Sum() uint64 { return l.waiters.Sum() }
+
+// Copy returns a copy, in O(1).
+func (l *Lot) Copy() Lot {
+	return Lot{
+		waiters: l.waiters.Copy(), last: l.last,
+		places: l.places.Copy(), queued: l.queued.Copy(),
+	}
+}
+
+func (w *Waiter) place(arm int) place {
+	return place{on: w.Arms[arm].On, prio: w.Prio, ticket: w.Ticket, arm: arm}
+}

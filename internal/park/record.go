@@ -1,0 +1,94 @@
+package park
+
+import "coordd.dev/internal/wire"
+
+// Append appends the key's encoding.
+func (a ID) Append(b []byte) []byte {
+	return wire.AppendUint(wire.AppendUint(b, a.Session), a.Seq)
+}
+
+// DecodeID takes an ID.
+func DecodeID(d *wire.Decoder) ID {
+	return ID{SessionID(d.Uint(maxUint)), Seq(d.Uint(maxUint))}
+}
+
+const maxUint = 1<<64 - 1
+
+// Append appends the object's encoding.
+func (a Object) Append(b []byte) []byte {
+	return wire.AppendString(wire.AppendUint(b, a.Kind), a.Name)
+}
+
+// DecodeObject takes an Object, of any kind and name.
+func DecodeObject(d *wire.Decoder) Object {
+	return Object{Kind(d.Uint(255)), d.String()}
+}
+
+// AppendArms appends a list of arms.
+func AppendArms(b []byte, arms []Arm) []byte {
+	b = wire.AppendUint(b, uint64(len(arms)))
+	for _, a := range arms {
+		b = a.On.Append(b)
+		b = wire.AppendBool(b, a.Shared)
+		b = wire.AppendInt(b, a.N)
+		b = wire.AppendInt(b, a.Limit)
+	}
+	return b
+}
+
+// DecodeArms takes a list of arms.
+func DecodeArms(d *wire.Decoder) []Arm {
+	n := d.Len()
+	if n == 0 {
+		return nil
+	}
+	arms := make([]Arm, 0, min(n, 64))
+	for range n {
+		arms = append(arms, Arm{DecodeObject(d), d.Bool(), d.Int(), d.Int()})
+	}
+	return arms
+}
+
+// Append appends the waiter's encoding.
+func (w Waiter) Append(b []byte) []byte {
+	b = AppendArms(b, w.Arms)
+	b = wire.AppendUint(b, w.Commit)
+	b = wire.AppendInt(b, w.Prio)
+	b = wire.AppendUint(b, w.Ticket)
+	b = wire.AppendInt(b, w.Since)
+	b = wire.AppendInt(b, w.Until)
+	b = wire.AppendInt(b, w.Delay)
+	return wire.AppendString(b, w.Note)
+}
+
+// DecodeWaiter takes a Waiter.
+func DecodeWaiter(d *wire.Decoder) Waiter {
+	return Waiter{
+		Arms:   DecodeArms(d),
+		Commit: Commit(d.Uint(uint64(Every))),
+		Prio:   int32(d.Int()), //nolint:gosec // written from an int32
+		Ticket: d.Uint(maxUint),
+		Since:  Clock(d.Int()),
+		Until:  Clock(d.Int()),
+		Delay:  d.Int(),
+		Note:   d.String(),
+	}
+}
+
+// Load puts a waiter of a snapshot; ids must rise. It reports false if the snapshot
+// cannot be one of a Lot.
+func (l *Lot) Load(id ID, w Waiter) bool {
+	for i := range w.Arms {
+		if _, taken := l.places.Get(w.place(i)); taken {
+			return false
+		}
+	}
+	if len(w.Arms) == 0 || w.Ticket > l.last || !l.waiters.Load(id, w) {
+		return false
+	}
+	l.enqueue(id, w)
+	return true
+}
+
+// LoadTicket sets the last ticket of a snapshot, before its waiters are loaded.
+func (l *Lot) LoadTicket(last uint64) { l.last = last }

@@ -1,0 +1,234 @@
+package session
+
+import (
+	"iter"
+	"time"
+
+	"coordd.dev/internal/cow"
+	"coordd.dev/internal/park"
+)
+
+// Constants of this version of the machine; never flags (SEMANTICS H1).
+const (
+	// Grace is how long an ended session's results stay, in nanoseconds.
+	Grace = int64(time.Minute)
+
+	// MaxOpen bounds the parked, held and kept calls of a session.
+	MaxOpen = 65_536
+)
+
+// A Book has all sessions. Make it with NewBook.
+type Book struct {
+	leases cow.Table[number, Lease]
+	states cow.Table[number, State]
+	holds  cow.Table[park.ID, Hold]
+	kept   cow.Table[park.ID, Kept]
+	last   park.SessionID
+	live   int64 // derived: sessions that are not over
+
+	alarms Alarms
+}
+
+// NewBook returns a book without sessions.
+func NewBook() Book {
+	return Book{
+		leases: cow.NewTable[number, Lease](),
+		states: cow.NewTable[number, State](),
+		holds:  cow.NewTable[park.ID, Hold](),
+		kept:   cow.NewTable[park.ID, Kept](),
+		alarms: newAlarms(),
+	}
+}
+
+// Open begins a session at clock, on the stream of epoch.
+func (b *Book) Open(l Lease, epoch uint64, clock park.Clock) park.SessionID {
+	b.last++
+	b.leases.Put(number(b.last), l)
+	b.states.Put(number(b.last), State{Epoch: epoch, Stamp: clock})
+	b.live++
+	b.alarms.place(b.last, clock+park.Clock(l.TTL))
+	return b.last
+}
+
+// Lease returns what a session is; it may be over.
+func (b *Book) Lease(s park.SessionID) (Lease, bool) { return b.leases.Get(number(s)) }
+
+// State returns where a session stands; it may be over.
+func (b *Book) State(s park.SessionID) (State, bool) { return b.states.Get(number(s)) }
+
+// Live returns the state of a session that is not over.
+func (b *Book) Live(s park.SessionID) (State, bool) {
+	st, ok := b.states.Get(number(s))
+	return st, ok && !st.Over
+}
+
+// Attach moves a session to the stream of epoch.
+func (b *Book) Attach(s park.SessionID, epoch uint64) {
+	b.update(s, func(st *State) { st.Epoch = epoch })
+}
+
+// Spend makes seq the last of its session.
+func (b *Book) Spend(id park.ID) {
+	b.update(id.Session, func(st *State) { st.Last = id.Seq })
+}
+
+// Stamp renews a lease at clock.
+func (b *Book) Stamp(s park.SessionID, clock park.Clock) {
+	b.update(s, func(st *State) { st.Stamp = clock })
+}
+
+// Revoke refuses a session's renewals from now on.
+func (b *Book) Revoke(s park.SessionID) {
+	b.update(s, func(st *State) { st.Revoked = true })
+}
+
+// End makes a session over at clock. Its waits and holds are the caller's business.
+func (b *Book) End(s park.SessionID, clock park.Clock) {
+	b.update(s, func(st *State) { st.Over, st.Ended = true, clock })
+	b.live--
+	b.alarms.place(s, clock+park.Clock(Grace))
+}
+
+// Linger keeps an ended session for another Grace, because it still has holds.
+func (b *Book) Linger(s park.SessionID, clock park.Clock) {
+	b.alarms.place(s, clock+park.Clock(Grace))
+}
+
+// Forget removes an ended session and its kept results.
+func (b *Book) Forget(s park.SessionID) {
+	for _, id := range collect(b.KeptOf(s)) {
+		b.kept.Delete(id)
+	}
+	b.leases.Delete(number(s))
+	b.states.Delete(number(s))
+	b.alarms.unplace(s)
+}
+
+// Park counts a call that waits from now on.
+func (b *Book) Park(id park.ID) { b.count(id, 1) }
+
+// Unpark counts a call that no longer waits.
+func (b *Book) Unpark(id park.ID) { b.count(id, -1) }
+
+// Grant gives a call its hold.
+func (b *Book) Grant(id park.ID, h Hold) {
+	if _, had := b.holds.Put(id, h); had {
+		panic("session: the call holds already")
+	}
+	b.count(id, 1)
+}
+
+// Change puts h in the place of a call's hold.
+func (b *Book) Change(id park.ID, h Hold) {
+	if _, had := b.holds.Put(id, h); !had {
+		panic("session: the call holds nothing")
+	}
+}
+
+// Drop takes a call's hold from it.
+func (b *Book) Drop(id park.ID) (Hold, bool) {
+	h, ok := b.holds.Delete(id)
+	if ok {
+		b.count(id, -1)
+	}
+	return h, ok
+}
+
+// Keep keeps a call's result.
+func (b *Book) Keep(id park.ID, k Kept) {
+	if _, had := b.kept.Put(id, k); had {
+		panic("session: the call has a result already")
+	}
+	b.count(id, 1)
+}
+
+// Ack forgets the kept results of a session's seqs from first to last.
+func (b *Book) Ack(s park.SessionID, first, last park.Seq) {
+	var ids []park.ID
+	for id := range b.kept.From(park.ID{Session: s, Seq: first}) {
+		if id.Session != s || id.Seq > last {
+			break
+		}
+		ids = append(ids, id)
+	}
+	for _, id := range ids {
+		b.kept.Delete(id)
+		b.count(id, -1)
+	}
+}
+
+// Hold returns what a call holds.
+func (b *Book) Hold(id park.ID) (Hold, bool) { return b.holds.Get(id) }
+
+// Kept returns a call's kept result.
+func (b *Book) Kept(id park.ID) (Kept, bool) { return b.kept.Get(id) }
+
+// HoldsOf yields a session's holds, by seq.
+func (b *Book) HoldsOf(s park.SessionID) iter.Seq2[park.ID, Hold] { return of(&b.holds, s) }
+
+// KeptOf yields a session's kept results, by seq.
+func (b *Book) KeptOf(s park.SessionID) iter.Seq2[park.ID, Kept] { return of(&b.kept, s) }
+
+// Holds yields all holds, by id.
+func (b *Book) Holds() iter.Seq2[park.ID, Hold] { return b.holds.All() }
+
+// Sessions yields all sessions, those that are over too.
+func (b *Book) Sessions() iter.Seq2[park.SessionID, State] {
+	return func(yield func(park.SessionID, State) bool) {
+		for n, st := range b.states.All() {
+			if !yield(park.SessionID(n), st) {
+				return
+			}
+		}
+	}
+}
+
+// Len is the number of live sessions, and of holds.
+func (b *Book) Len() (sessions, holds int64) { return b.live, int64(b.holds.Len()) }
+
+// Sum is the hash of the book.
+func (b *Book) Sum() uint64 {
+	return b.leases.Sum() + 3*b.states.Sum() + 5*b.holds.Sum() + 7*b.kept.Sum() + 11*uint64(b.last)
+}
+
+// Copy returns a copy, in O(1).
+func (b *Book) Copy() Book {
+	c := *b
+	c.leases, c.states = b.leases.Copy(), b.states.Copy()
+	c.holds, c.kept = b.holds.Copy(), b.kept.Copy()
+	c.alarms = b.alarms.copy()
+	return c
+}
+
+func (b *Book) update(s park.SessionID, f func(*State)) {
+	st, ok := b.states.Get(number(s))
+	if !ok {
+		panic("session: no such session")
+	}
+	f(&st)
+	b.states.Put(number(s), st)
+}
+
+func (b *Book) count(id park.ID, n int64) {
+	b.update(id.Session, func(st *State) { st.Open += n })
+}
+
+func of[V cow.Record](t *cow.Table[park.ID, V], s park.SessionID) iter.Seq2[park.ID, V] {
+	return func(yield func(park.ID, V) bool) {
+		for id, v := range t.From(park.ID{Session: s}) {
+			if id.Session != s || !yield(id, v) {
+				return
+			}
+		}
+	}
+}
+
+// collect lists the keys of a sequence, because a table must not change while it is
+// iterated over.
+func collect[V any](seq iter.Seq2[park.ID, V]) []park.ID {
+	var ids []park.ID
+	for id := range seq {
+		ids = append(ids, id)
+	}
+	return ids
+}

@@ -1,0 +1,18 @@
+// Package session has the machine's half of the sessions: their leases, the numbers of
+// their calls, what they hold, the results that are kept for them, and the one index of
+// everything that falls due on the cluster clock.
+//
+//  1. A session is live until it ends; then its kept results stay for Grace, for the
+//     session that replaces it (SEMANTICS B3), and longer only while a lock-delay of its
+//     holds runs. A clean end leaves nothing.
+//  2. Every seq up to Last is exactly one of parked (package park), held, kept, over.
+//  3. Open is the number of parked, held and kept calls, at most MaxOpen; releases may
+//     go to twice that, since they are never refused for load (SEMANTICS H1).
+//  4. A lease's place among the alarms may be early: a renewal does not move it, the
+//     apply that meets it does. Every other alarm is exact. There is one an owner.
+//
+// A session is two records: Lease, which never changes, and State, which every call
+// changes and which is therefore small.
+//
+// The package does not know what a hold is of, and grants nothing.
+package session

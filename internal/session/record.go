@@ -1,0 +1,131 @@
+package session
+
+import (
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/wire"
+)
+
+// A Secret proves that a session is one's own: the first 16 bytes of the SHA-256 of what
+// the client keeps, so that no log and no snapshot has the original.
+type Secret [16]byte
+
+// A Lease is what a session is from its first to its last moment.
+type Lease struct {
+	Secret   Secret
+	Instance uint64 // the client process
+	TTL      int64  // nanoseconds
+	Who      string // opaque here
+}
+
+// A State is where a session stands.
+type State struct {
+	Epoch   uint64     // of its stream
+	Stamp   park.Clock // of the last renewal
+	Last    park.Seq
+	Open    int64 // calls parked, held or kept
+	Revoked bool
+	Ended   park.Clock // when it ended; live sessions have 0
+	Over    bool       // it ended
+}
+
+// A Hold is what a call took. Its arms are never changed in place.
+type Hold struct {
+	Arms  []park.Arm
+	Token park.Token // 0 if others may hold too
+	Since park.Clock
+	Delay int64      // lock-delay, nanoseconds
+	Free  park.Clock // when the delay is over, once the session is; else 0
+	Note  string
+}
+
+// Kept is the result of a call that changed something and left no hold.
+type Kept struct {
+	Code  park.Code
+	Value int64
+}
+
+// number is a SessionID as a key.
+type number park.SessionID
+
+const maxUint = 1<<64 - 1
+
+func (a number) Compare(b number) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func (a number) Append(b []byte) []byte { return wire.AppendUint(b, a) }
+
+// Append appends the lease's encoding.
+func (l Lease) Append(b []byte) []byte {
+	b = append(b, l.Secret[:]...)
+	b = wire.AppendUint(b, l.Instance)
+	b = wire.AppendInt(b, l.TTL)
+	return wire.AppendString(b, l.Who)
+}
+
+func decodeLease(d *wire.Decoder) (l Lease) {
+	d.Fill(l.Secret[:])
+	l.Instance = d.Uint(maxUint)
+	l.TTL = d.Int()
+	l.Who = d.String()
+	return l
+}
+
+// Append appends the state's encoding.
+func (s State) Append(b []byte) []byte {
+	b = wire.AppendUint(b, s.Epoch)
+	b = wire.AppendInt(b, s.Stamp)
+	b = wire.AppendUint(b, s.Last)
+	b = wire.AppendInt(b, s.Open)
+	b = wire.AppendBool(b, s.Revoked)
+	b = wire.AppendInt(b, s.Ended)
+	return wire.AppendBool(b, s.Over)
+}
+
+func decodeState(d *wire.Decoder) State {
+	return State{
+		Epoch:   d.Uint(maxUint),
+		Stamp:   park.Clock(d.Int()),
+		Last:    park.Seq(d.Uint(maxUint)),
+		Open:    d.Int(),
+		Revoked: d.Bool(),
+		Ended:   park.Clock(d.Int()),
+		Over:    d.Bool(),
+	}
+}
+
+// Append appends the hold's encoding.
+func (h Hold) Append(b []byte) []byte {
+	b = park.AppendArms(b, h.Arms)
+	b = wire.AppendUint(b, h.Token)
+	b = wire.AppendInt(b, h.Since)
+	b = wire.AppendInt(b, h.Delay)
+	b = wire.AppendInt(b, h.Free)
+	return wire.AppendString(b, h.Note)
+}
+
+func decodeHold(d *wire.Decoder) Hold {
+	return Hold{
+		Arms:  park.DecodeArms(d),
+		Token: park.Token(d.Uint(maxUint)),
+		Since: park.Clock(d.Int()),
+		Delay: d.Int(),
+		Free:  park.Clock(d.Int()),
+		Note:  d.String(),
+	}
+}
+
+// Append appends the result's encoding.
+func (k Kept) Append(b []byte) []byte {
+	return wire.AppendInt(wire.AppendUint(b, k.Code), k.Value)
+}
+
+func decodeKept(d *wire.Decoder) Kept {
+	return Kept{park.Code(d.Uint(255)), d.Int()}
+}
