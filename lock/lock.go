@@ -1,0 +1,215 @@
+package lock
+
+import (
+	"iter"
+	"unicode"
+	"unicode/utf8"
+
+	"coordd.dev/internal/cow"
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/wire"
+)
+
+// Constants of this version of the machine; never flags (SEMANTICS H1).
+const (
+	// MaxName is the longest name, in bytes.
+	MaxName = 256
+
+	// MaxPermits is the highest limit of a semaphore.
+	MaxPermits = 1 << 40
+
+	// MaxHeld bounds the holds and MaxSemaphores the limits of the whole room, both
+	// when a call is admitted.
+	MaxHeld       = 1_000_000
+	MaxSemaphores = 1_000_000
+)
+
+// A Room has what is held of all locks and semaphores. Make it with NewRoom.
+type Room struct {
+	semaphores cow.Table[park.Object, Semaphore]
+
+	// holders is derived from the holds, which package session keeps.
+	holders cow.Index[spot, Share]
+}
+
+// A Semaphore is a limit and how many permits are out.
+type Semaphore struct {
+	Stored int64 // the limit of the first use, which callers are held to
+	Limit  int64 // in force, after Resize
+	Held   int64
+}
+
+// A Share is what one call holds of an object.
+type Share struct {
+	Shared bool
+	N      int64
+}
+
+type spot struct {
+	on park.Object
+	id park.ID
+}
+
+func (a spot) Compare(b spot) int {
+	if c := a.on.Compare(b.on); c != 0 {
+		return c
+	}
+	return a.id.Compare(b.id)
+}
+
+// NewRoom returns an empty room.
+func NewRoom() Room {
+	return Room{cow.NewTable[park.Object, Semaphore](), cow.NewIndex[spot, Share]()}
+}
+
+// Admit says whether an arm may be asked for at all: 0 if so, else why not, with the
+// limit that was met. The first admitted arm of a semaphore stores its limit, even if
+// its call is refused for another arm.
+func (r *Room) Admit(a park.Arm) (park.Code, int64) {
+	if !ValidName(a.On.Name) {
+		return park.Invalid, MaxName
+	}
+	if r.holders.Len() >= MaxHeld {
+		return park.Limit, MaxHeld
+	}
+	switch a.On.Kind {
+	case park.KindLock:
+		if a.N != 1 || a.Limit != 0 {
+			return park.Invalid, 1
+		}
+		return 0, 0
+	case park.KindSemaphore:
+		return r.admitPermits(a)
+	default:
+		return park.Invalid, 0
+	}
+}
+
+func (r *Room) admitPermits(a park.Arm) (park.Code, int64) {
+	if a.Shared || a.N < 1 || a.Limit < 0 || a.Limit > MaxPermits {
+		return park.Invalid, MaxPermits
+	}
+	s, ok := r.semaphores.Get(a.On)
+	switch {
+	case !ok && a.Limit == 0:
+		return park.NotFound, 0
+	case !ok && r.semaphores.Len() >= MaxSemaphores:
+		return park.Limit, MaxSemaphores
+	case !ok:
+		s = Semaphore{Stored: a.Limit, Limit: a.Limit}
+		r.semaphores.Put(a.On, s)
+	case a.Limit != 0 && a.Limit != s.Stored:
+		return park.Mismatch, s.Stored
+	}
+	if a.N > s.Limit {
+		return park.Invalid, s.Limit
+	}
+	return 0, 0
+}
+
+// Ready says whether an arm can proceed now, given that nobody stands ahead of it.
+func (r *Room) Ready(a park.Arm) bool {
+	if a.On.Kind == park.KindSemaphore {
+		s, _ := r.semaphores.Get(a.On)
+		return s.Held+a.N <= s.Limit
+	}
+	at, share, ok := r.holders.First(spot{on: a.On})
+	held := ok && at.on == a.On
+	return !held || a.Shared && share.Shared
+}
+
+// Exclusive says whether a hold of the arm excludes all others, and so has a token.
+func Exclusive(a park.Arm) bool { return a.On.Kind == park.KindLock && !a.Shared }
+
+// Commit takes what a ready arm asks for.
+func (r *Room) Commit(id park.ID, a park.Arm) {
+	if _, had := r.holders.Put(spot{a.On, id}, Share{a.Shared, a.N}); had {
+		panic("lock: the call holds the object already")
+	}
+	r.permits(a.On, a.N)
+}
+
+// Release gives back n of what a call holds of an arm's object; at most all it has.
+func (r *Room) Release(id park.ID, on park.Object, n int64) {
+	at := spot{on, id}
+	share, ok := r.holders.Get(at)
+	if !ok || n > share.N {
+		panic("lock: more is released than is held")
+	}
+	if share.N -= n; share.N == 0 {
+		r.holders.Delete(at)
+	} else {
+		r.holders.Put(at, share)
+	}
+	r.permits(on, -n)
+}
+
+func (r *Room) permits(on park.Object, n int64) {
+	if on.Kind != park.KindSemaphore {
+		return
+	}
+	s, ok := r.semaphores.Get(on)
+	if !ok {
+		panic("lock: permits of no semaphore")
+	}
+	s.Held += n
+	r.semaphores.Put(on, s)
+}
+
+// Resize sets a semaphore's limit in force, and makes the semaphore if there is none.
+func (r *Room) Resize(on park.Object, limit int64) (park.Code, int64) {
+	if on.Kind != park.KindSemaphore || !ValidName(on.Name) || limit < 1 || limit > MaxPermits {
+		return park.Invalid, MaxPermits
+	}
+	s, ok := r.semaphores.Get(on)
+	if !ok {
+		if r.semaphores.Len() >= MaxSemaphores {
+			return park.Limit, MaxSemaphores
+		}
+		s.Stored = limit
+	}
+	s.Limit = limit
+	r.semaphores.Put(on, s)
+	return park.Done, limit
+}
+
+// Semaphore returns a semaphore's numbers.
+func (r *Room) Semaphore(on park.Object) (Semaphore, bool) { return r.semaphores.Get(on) }
+
+// Holders yields who holds an object, by call.
+func (r *Room) Holders(on park.Object) iter.Seq2[park.ID, Share] {
+	return func(yield func(park.ID, Share) bool) {
+		for at, share := range r.holders.From(spot{on: on}) {
+			if at.on != on || !yield(at.id, share) {
+				return
+			}
+		}
+	}
+}
+
+// Sum is the hash of the room.
+func (r *Room) Sum() uint64 { return r.semaphores.Sum() }
+
+// Copy returns a copy, in O(1).
+func (r *Room) Copy() Room { return Room{r.semaphores.Copy(), r.holders.Copy()} }
+
+// ValidName reports whether an object may have that name: 1 to MaxName bytes of UTF-8
+// without control characters.
+func ValidName(name string) bool {
+	if name == "" || len(name) > MaxName || !utf8.ValidString(name) {
+		return false
+	}
+	for _, c := range name {
+		if unicode.IsControl(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// Append appends the semaphore's encoding.
+func (s Semaphore) Append(b []byte) []byte {
+	return wire.AppendInt(wire.AppendInt(wire.AppendInt(b, s.Stored), s.Limit), s.Held)
+}
+
+func decodeSemaphore(d *wire.Decoder) Semaphore { return Semaphore{d.Int(), d.Int(), d.Int()} }
