@@ -27,6 +27,9 @@ var (
 // the leader's monotonic clock since it proposed its previous entry of the same term;
 // 0 for the first of a term (SEMANTICS A1).
 type Entry struct {
+	// Term is the term in which it was proposed. An entry that lands in another is
+	// passed over by every node alike: its increment would count an interval twice.
+	Term      uint64
 	Increment time.Duration
 	Commands  [][]byte
 }
@@ -56,8 +59,9 @@ type Snapshot interface {
 // and etcd. Every method may be called by several goroutines.
 type Engine interface {
 	// Append replicates data as one entry and returns once this node has applied it,
-	// with what Machine.Apply returned. The error is ErrNotLeader if the entry is not
-	// and never will be in the log, else ErrUnknown; both may wrap a cause. It
+	// with what Machine.Apply returned; data is the envelope of an Entry
+	// (AppendEntry), which the engine keeps. The error is ErrNotLeader if the entry is
+	// not and never will be applied, else ErrUnknown; both may wrap a cause. It
 	// returns, with ErrUnknown, when ctx ends.
 	Append(ctx context.Context, data []byte) (index uint64, results []any, err error)
 
@@ -90,7 +94,7 @@ type State struct {
 	Term     uint64
 	Leader   bool   // this node won the term; it may not have applied all before it
 	LeaderID string // empty: none known
-	// Applied is false until this node has caught up with what was committed when it
+	// CaughtUp is false until this node has applied what was committed when it
 	// started: it may not serve before.
 	CaughtUp bool
 }
