@@ -213,3 +213,16 @@ func (s Semaphore) Append(b []byte) []byte {
 }
 
 func decodeSemaphore(d *wire.Decoder) Semaphore { return Semaphore{d.Int(), d.Int(), d.Int()} }
+
+// Save emits the room's records; who holds what is not among them.
+func (r *Room) Save(emit func([]byte) error) error { return r.semaphores.Save(emit) }
+
+// Restore takes what Save emitted into a room that is empty; Rehold follows for each hold.
+func (r *Room) Restore(take func() (*wire.Decoder, error)) error {
+	return r.semaphores.Restore(take, func(d *wire.Decoder) (park.Object, Semaphore) {
+		return park.DecodeObject(d), decodeSemaphore(d)
+	})
+}
+
+// Rehold puts back a hold of a snapshot, whose permits are counted already.
+func (r *Room) Rehold(id park.ID, a park.Arm) { r.holders.Put(spot{a.On, id}, Share{a.Shared, a.N}) }

@@ -1,6 +1,9 @@
 package machine
 
-import "coordd.dev/internal/park"
+import (
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/session"
+)
 
 // A Command is one of *Bootstrap, *Renew, *Attach, *Frame, *Revoke and *Sessions. An
 // entry of the log is a list of them with the clock's increment.
@@ -15,9 +18,8 @@ type Bootstrap struct {
 // Renew renews leases. The proposer has checked the secrets.
 type Renew struct{ Sessions []park.SessionID }
 
-// A Secret is what proves that a session is one's own: the first 16 bytes of the
-// SHA-256 of what the client sent, so that no log and no snapshot has the original.
-type Secret [16]byte
+// A Secret proves that a session is one's own.
+type Secret = session.Secret
 
 // A Range is the seqs from First to Last, both included.
 type Range struct{ First, Last park.Seq }

@@ -1,127 +1,198 @@
-// Package machine composes the pure rooms into the replicated state machine.
 package machine
 
 import (
-	"io"
+	"cmp"
+	"time"
 
+	"coordd.dev/internal/cow"
 	"coordd.dev/internal/park"
+	"coordd.dev/internal/session"
+	"coordd.dev/lock"
+)
+
+// Constants of this version of the machine; never flags (SEMANTICS H1).
+const (
+	Version = 1
+
+	MinTTL      = int64(500 * time.Millisecond)
+	MaxTTL      = int64(24 * time.Hour)
+	MaxDelay    = int64(24 * time.Hour)
+	MaxLimit    = int64(366 * 24 * time.Hour) // of a wait
+	MaxWho      = 4 << 10
+	MaxNote     = 4 << 10
+	MaxArms     = 1_024
+	MaxSessions = 100_000
+	MaxWaiters  = 100_000 // on one object
+	MaxWanted   = 1 << 20 // seqs in an Attach
+	MaxEnds     = 4_096   // sessions that end in one entry
 )
 
 // A Machine is the replicated state: sessions, what they hold and wait for, the
-// cluster clock. One goroutine owns it.
-type Machine struct{ _ int }
+// cluster clock. One goroutine owns it. Make it with New or Restore.
+type Machine struct {
+	index   uint64     // of the last entry
+	clock   park.Clock // after it
+	cluster string     // "" before Bootstrap
+	floor   park.Token
+	token   park.Token // the last one granted, or the floor
+	steps   uint64     // ops and grants so far: the op counter of D3
+
+	book  session.Book
+	lot   park.Lot
+	locks lock.Room
+
+	// Of the Apply under way; empty between.
+	turns  cow.Index[turn, park.ID] // who is to be tried
+	events []Event
+}
 
 // New returns the machine before its Bootstrap.
-func New() *Machine { panic("contract") }
+func New() *Machine {
+	return &Machine{
+		book:  session.NewBook(),
+		lot:   park.NewLot(),
+		locks: lock.NewRoom(),
+		turns: cow.NewIndex[turn, park.ID](),
+	}
+}
 
-// Apply executes an entry: its increment, its renewals, all that has fallen due, then
-// its commands in order, each with the grants it causes (SEMANTICS A2). It is total:
-// every command in every state has a result. The result of a command is a park.Code,
-// a []Renewal for Renew, a SessionList for Sessions, and for Attach and Frame nil: they
-// are answered by events.
-func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]any, []Event) {
-	panic("contract")
+// A turn orders those to be tried: higher priority first, then the earlier ticket.
+type turn struct {
+	prio   int32
+	ticket uint64
+}
+
+func (a turn) Compare(b turn) int {
+	if c := cmp.Compare(b.prio, a.prio); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.ticket, b.ticket)
 }
 
 // A Renewal is the answer for one session. The values are the wire's.
 type Renewal uint8
 
+// See coord.v1.Renewal.
 const (
 	Renewed Renewal = iota + 1
 	RenewalOver
 	RenewalRevoked
 )
 
-// A Refusal says why an Attach was refused or a stream is cut.
-type Refusal uint8
-
-const (
-	RefusedOver     Refusal = iota + 1 // the session has ended, or never was
-	RefusedNotYours                    // secret or instance differ
-	RefusedOldEpoch                    // a later stream has taken over
-	RefusedGap                         // a seq was skipped
-	RefusedInvalid                     // TTL, Who, ranges
-	RefusedLimit                       // as many sessions as there can be
-	RefusedRevoked                     // the session was revoked
-)
-
-// SessionList is the answer to Sessions.
-type SessionList struct {
-	Index    uint64
-	Sessions []SessionInfo
+// Apply executes an entry whose increment is in nanoseconds. It is total: every command
+// in every state has a result. The result of a command is a park.Code, a []Renewal for
+// Renew, a SessionList for Sessions, and nil for Attach and Frame, which are answered
+// by events. The events are in the order in which they must be sent; both slices are
+// the caller's.
+func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]any, []Event) {
+	m.index = index
+	before := m.clock
+	m.clock += park.Clock(max(increment, 0))
+	results := make([]any, len(commands))
+	for i, c := range commands {
+		if r, ok := c.(*Renew); ok {
+			results[i] = m.renew(r, before)
+		}
+	}
+	m.due()
+	for i, c := range commands {
+		switch c := c.(type) {
+		case *Renew: // above
+		case *Bootstrap:
+			results[i] = m.bootstrap(c)
+		case *Attach:
+			m.attach(c)
+		case *Frame:
+			m.frame(c)
+		case *Revoke:
+			results[i] = m.revoke(c)
+		case *Sessions:
+			results[i] = m.sessions()
+		default:
+			panic("machine: a command that no decoder returns")
+		}
+		m.settle()
+	}
+	events := m.events
+	m.events = nil
+	return results, events
 }
 
-// SessionInfo is one live session.
-type SessionInfo struct {
-	ID           park.SessionID
-	Who          string
-	TTL          int64
-	Remaining    int64
-	Holds, Waits int64
-	Revoked      bool
+// bootstrap begins the cluster, or raises its floor (SEMANTICS C1).
+func (m *Machine) bootstrap(b *Bootstrap) park.Code {
+	if b.Cluster == "" || len(b.Cluster) > lock.MaxName || b.Floor > maxToken {
+		return park.Invalid
+	}
+	if m.cluster == "" {
+		m.cluster = b.Cluster
+	} else if m.cluster != b.Cluster {
+		return park.Mismatch
+	}
+	m.floor = max(m.floor, b.Floor)
+	m.token = max(m.token, b.Floor)
+	return park.Done
 }
 
-// A Description is an object at one log index.
-type Description struct {
-	On               park.Object
-	Index            uint64
-	Holders, Waiters []Party // at most 100 each; waiters in order
-	Waiting          int64   // all of them
-	Limit, Held      int64   // of a semaphore
+const maxToken = 1<<63 - 1
+
+// renew stamps sessions with the clock, this entry's increment included (SEMANTICS A2).
+// One that was overdue before this entry, and lives only because too many ended at
+// once, is refused.
+func (m *Machine) renew(r *Renew, before park.Clock) []Renewal {
+	answers := make([]Renewal, len(r.Sessions))
+	for i, s := range r.Sessions {
+		st, live := m.book.Live(s)
+		switch {
+		case !live || m.book.Overdue(s, before):
+			answers[i] = RenewalOver
+		case st.Revoked:
+			answers[i] = RenewalRevoked
+		default:
+			answers[i] = Renewed
+			m.book.Stamp(s, m.clock)
+		}
+	}
+	return answers
 }
 
-// A Party holds or waits.
-type Party struct {
-	Session park.SessionID
-	Who     string
-	Note    string
-	Token   park.Token
-	Shared  bool
-	N       int64
-	For     int64 // nanoseconds of the cluster clock
-	Delayed int64 // what remains of its lock-delay; 0 if its session lives
+// tell adds an event.
+func (m *Machine) tell(e Event) { m.events = append(m.events, e) }
+
+// answer tells what became of a call.
+func (m *Machine) answer(id park.ID, code park.Code, value int64) {
+	m.tell(Event{Type: EventOutcome, Session: id.Session, Seq: id.Seq, Code: code, Value: value})
 }
 
-// AppendCommand appends the log's encoding of c to b; DecodeCommand is its inverse. What
-// DecodeCommand returns shares no memory with its argument.
-func AppendCommand(b []byte, c Command) []byte { panic("contract") }
-
-// DecodeCommand decodes a command. An error means that this version does not know it,
-// or that it is damaged: the node must stop before it applies it.
-func DecodeCommand(b []byte) (Command, error) { panic("contract") }
+// Index is the index of the last entry.
+func (m *Machine) Index() uint64 { return m.index }
 
 // Clock is the cluster clock after the last entry.
-func (m *Machine) Clock() park.Clock { panic("contract") }
+func (m *Machine) Clock() park.Clock { return m.clock }
 
-// NextDue is when the next thing falls due; ok is false if nothing will.
-func (m *Machine) NextDue() (at park.Clock, ok bool) { panic("contract") }
+// NextDue is when an entry is needed for what falls due; ok is false if nothing will. It
+// may be early, never late.
+func (m *Machine) NextDue() (at park.Clock, ok bool) { return m.book.NextDue() }
 
 // Cluster is the cluster's id, "" before Bootstrap.
-func (m *Machine) Cluster() string { panic("contract") }
+func (m *Machine) Cluster() string { return m.cluster }
 
 // Lease is what a proposer must know of a live session to check a Renew.
-func (m *Machine) Lease(s park.SessionID) (secret Secret, ok bool) { panic("contract") }
-
-// Hash is the running hash of the state.
-func (m *Machine) Hash() uint64 { panic("contract") }
-
-// Counts are of live records.
-func (m *Machine) Counts() Counts { panic("contract") }
+func (m *Machine) Lease(s park.SessionID) (secret Secret, ttl int64, ok bool) {
+	if _, live := m.book.Live(s); !live {
+		return Secret{}, 0, false
+	}
+	l, _ := m.book.Lease(s)
+	return l.Secret, l.TTL, true
+}
 
 // Counts are of live records.
 type Counts struct{ Sessions, Holds, Waiters int64 }
 
+// Counts returns how many sessions live, calls hold and calls wait.
+func (m *Machine) Counts() Counts {
+	sessions, holds := m.book.Len()
+	return Counts{sessions, holds, int64(m.lot.Len())}
+}
+
 // Waiting is how many waits are parked on an object.
-func (m *Machine) Waiting(on park.Object) int64 { panic("contract") }
-
-// Snapshot returns the present state in O(1). It may be written while m goes on.
-func (m *Machine) Snapshot() *Snapshot { panic("contract") }
-
-// A Snapshot is a frozen Machine.
-type Snapshot struct{ _ int }
-
-// WriteTo writes the snapshot, with a checksum at its end.
-func (s *Snapshot) WriteTo(w io.Writer) (int64, error) { panic("contract") }
-
-// Restore reads what WriteTo wrote. It verifies everything before it returns.
-func Restore(r io.Reader) (*Machine, error) { panic("contract") }
+func (m *Machine) Waiting(on park.Object) int64 { return m.lot.Waiting(on) }

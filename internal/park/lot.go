@@ -91,16 +91,18 @@ func (l *Lot) enqueue(id ID, w Waiter) {
 	}
 }
 
-// Leave takes id off all its queues. It calls headed for each arm on an object at the
-// head of whose queue it stood, before it is off any. ok is false if id does not wait.
+// Leave takes id off all its queues. Then it calls headed for the object of each arm
+// that stood at the head of a queue. ok is false if id does not wait.
 func (l *Lot) Leave(id ID, headed func(Object)) (w Waiter, ok bool) {
 	w, ok = l.waiters.Delete(id)
 	if !ok {
 		return w, false
 	}
+	var few [8]Object
+	heads := few[:0]
 	for _, a := range w.Arms {
 		if head, _ := l.Head(a.On); head == id {
-			headed(a.On)
+			heads = append(heads, a.On)
 		}
 	}
 	for i, a := range w.Arms {
@@ -110,6 +112,9 @@ func (l *Lot) Leave(id ID, headed func(Object)) (w Waiter, ok bool) {
 		} else {
 			l.queued.Delete(a.On)
 		}
+	}
+	for _, on := range heads {
+		headed(on)
 	}
 	return w, true
 }

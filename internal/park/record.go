@@ -1,6 +1,10 @@
 package park
 
-import "coordd.dev/internal/wire"
+import (
+	"errors"
+
+	"coordd.dev/internal/wire"
+)
 
 // Append appends the key's encoding.
 func (a ID) Append(b []byte) []byte {
@@ -61,8 +65,7 @@ func (w Waiter) Append(b []byte) []byte {
 	return wire.AppendString(b, w.Note)
 }
 
-// DecodeWaiter takes a Waiter.
-func DecodeWaiter(d *wire.Decoder) Waiter {
+func decodeWaiter(d *wire.Decoder) Waiter {
 	return Waiter{
 		Arms:   DecodeArms(d),
 		Commit: Commit(d.Uint(uint64(Every))),
@@ -75,20 +78,38 @@ func DecodeWaiter(d *wire.Decoder) Waiter {
 	}
 }
 
-// Load puts a waiter of a snapshot; ids must rise. It reports false if the snapshot
-// cannot be one of a Lot.
-func (l *Lot) Load(id ID, w Waiter) bool {
-	for i := range w.Arms {
-		if _, taken := l.places.Get(w.place(i)); taken {
-			return false
-		}
+// Save emits the lot's records.
+func (l *Lot) Save(emit func([]byte) error) error {
+	if err := emit(wire.AppendUint(nil, l.last)); err != nil {
+		return err
 	}
-	if len(w.Arms) == 0 || w.Ticket > l.last || !l.waiters.Load(id, w) {
-		return false
-	}
-	l.enqueue(id, w)
-	return true
+	return l.waiters.Save(emit)
 }
 
-// LoadTicket sets the last ticket of a snapshot, before its waiters are loaded.
-func (l *Lot) LoadTicket(last uint64) { l.last = last }
+// Restore takes what Save emitted into a lot that is empty, and queues everybody anew.
+func (l *Lot) Restore(take func() (*wire.Decoder, error)) error {
+	d, err := take()
+	if err != nil {
+		return err
+	}
+	l.last = d.Uint(maxUint)
+	if err := d.Close(); err != nil {
+		return err
+	}
+	err = l.waiters.Restore(take, func(d *wire.Decoder) (ID, Waiter) { return DecodeID(d), decodeWaiter(d) })
+	if err != nil {
+		return err
+	}
+	for id, w := range l.waiters.All() {
+		for i := range w.Arms {
+			if _, taken := l.places.Get(w.place(i)); taken {
+				return ErrPlace
+			}
+		}
+		l.enqueue(id, w)
+	}
+	return nil
+}
+
+// ErrPlace says that two saved waiters stand in one place.
+var ErrPlace = errors.New("two waiters in one place")

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"errors"
+
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/wire"
 )
@@ -128,4 +130,53 @@ func (k Kept) Append(b []byte) []byte {
 
 func decodeKept(d *wire.Decoder) Kept {
 	return Kept{park.Code(d.Uint(255)), d.Int()}
+}
+
+// Save emits the book's records.
+func (b *Book) Save(emit func([]byte) error) error {
+	if err := emit(wire.AppendUint(nil, b.last)); err != nil {
+		return err
+	}
+	return errors.Join(b.leases.Save(emit), b.states.Save(emit), b.holds.Save(emit), b.kept.Save(emit))
+}
+
+// Restore takes what Save emitted into a book that is empty, and sets every alarm anew
+// but those of waits, which the caller knows.
+func (b *Book) Restore(take func() (*wire.Decoder, error)) error {
+	d, err := take()
+	if err != nil {
+		return err
+	}
+	b.last = park.SessionID(d.Uint(maxUint))
+	if err := d.Close(); err != nil {
+		return err
+	}
+	num := func(d *wire.Decoder) number { return number(d.Uint(maxUint)) }
+	if err := b.leases.Restore(take, func(d *wire.Decoder) (number, Lease) { return num(d), decodeLease(d) }); err != nil {
+		return err
+	}
+	if err := b.states.Restore(take, func(d *wire.Decoder) (number, State) { return num(d), decodeState(d) }); err != nil {
+		return err
+	}
+	if err := b.holds.Restore(take, func(d *wire.Decoder) (park.ID, Hold) { return park.DecodeID(d), decodeHold(d) }); err != nil {
+		return err
+	}
+	if err := b.kept.Restore(take, func(d *wire.Decoder) (park.ID, Kept) { return park.DecodeID(d), decodeKept(d) }); err != nil {
+		return err
+	}
+	for n, st := range b.states.All() {
+		s := park.SessionID(n)
+		if ends, live := b.ends(s); live {
+			b.live++
+			b.alarms.place(s, ends)
+		} else {
+			b.alarms.place(s, st.Ended+park.Clock(Grace))
+		}
+	}
+	for id, h := range b.holds.All() {
+		if h.Free != 0 {
+			b.SetAlarm(h.Free, id)
+		}
+	}
+	return nil
 }

@@ -1,0 +1,23 @@
+// Package machine composes the pure rooms into the replicated state machine: entries in,
+// results and events out. It is no client API.
+//
+// Apply is total and deterministic: any command in any state has a defined result, and
+// the same entries give the same bytes on every node. There is no clock, no randomness,
+// no goroutine, no lock and no I/O here; time comes in with the entry (SEMANTICS A1). A
+// refusal is a code; a broken invariant panics, because a node that goes on from one
+// would spread it.
+//
+// An entry is applied in this order (A2): its increment; its renewals; all that has
+// fallen due, every session ended before any grant is made; then its commands in order,
+// each with the grants it causes (D5). Three functions are the heart of it: try, which
+// is D1 to D4 for newcomers and for those woken alike; touch, which marks the head
+// of an object's queue to be tried; and settle, which tries who is marked, the least
+// (priority, ticket) first, until nobody can proceed.
+//
+// Where the records live: package session has leases, holds, kept results and alarms;
+// package park the waiters and their queues; package lock what is held of each object.
+// All are copy-on-write tables, so that a snapshot is taken in O(1) (H3).
+//
+// Check asserts the invariants of SEMANTICS J; package sim and the fuzz targets call it
+// after every entry.
+package machine

@@ -1,0 +1,117 @@
+package machine
+
+import (
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/session"
+)
+
+// due ends everything that has fallen due by the clock, and only then grants what that
+// frees (SEMANTICS A2). More sessions than MaxEnds wait for the next entry.
+func (m *Machine) due() {
+	for ended := 0; ended < MaxEnds; {
+		id, ok := m.book.Due(m.clock)
+		if !ok {
+			break
+		}
+		switch {
+		case id.Seq != 0:
+			m.dueCall(id)
+		case m.forget(id.Session):
+		default:
+			m.end(id.Session, endExpired)
+			ended++
+		}
+	}
+	m.settle()
+}
+
+// dueCall ends a wait whose limit has passed, or a lock-delay.
+func (m *Machine) dueCall(id park.ID) {
+	if _, waited := m.leave(id); waited {
+		m.answer(id, park.TimedOut, 0)
+		return
+	}
+	if !m.release(id) {
+		panic("machine: an alarm of nothing")
+	}
+}
+
+// forget deals with the alarm of a session that is over. It reports false for one that
+// is live.
+func (m *Machine) forget(s park.SessionID) bool {
+	if _, live := m.book.Live(s); live {
+		return false
+	}
+	for range m.book.HoldsOf(s) {
+		m.book.Linger(s, m.clock) // describe must still be able to say whose delay it is
+		return true
+	}
+	m.book.Forget(s)
+	return true
+}
+
+// An ending says how a session ends.
+type ending uint8
+
+const (
+	endExpired  ending = iota + 1 // its lease ran out
+	endReplaced                   // its client opened another in its place
+	endRevoked                    // by an operator, at once
+	endLeft                       // by its client
+)
+
+// end ends a live session: its waits leave, its holds are released or, if it failed,
+// begin their lock-delay. What that frees is marked, not granted.
+func (m *Machine) end(s park.SessionID, how ending) {
+	for _, id := range unlisted(m.lot.Of(s), nil) {
+		m.leave(id)
+	}
+	for _, id := range unlisted(m.book.HoldsOf(s), nil) {
+		if h, _ := m.book.Hold(id); h.Delay > 0 && (how == endExpired || how == endReplaced) {
+			m.delay(id, h)
+		} else {
+			m.release(id)
+		}
+	}
+	st, _ := m.book.State(s)
+	e := Event{Type: EventEnded, Session: s, Refusal: RefusedOver}
+	if how == endRevoked || st.Revoked {
+		e.Refusal = RefusedRevoked
+	}
+	m.tell(e)
+	if how == endRevoked {
+		m.book.Revoke(s)
+	}
+	m.book.End(s, m.clock)
+	if how == endLeft {
+		m.book.Forget(s)
+	}
+}
+
+// delay begins the lock-delay of a hold whose session is over (SEMANTICS E1).
+func (m *Machine) delay(id park.ID, h session.Hold) {
+	h.Free = m.clock + park.Clock(h.Delay)
+	m.book.Change(id, h)
+	m.book.SetAlarm(h.Free, id)
+}
+
+// revoke takes a session back (SEMANTICS A6).
+func (m *Machine) revoke(r *Revoke) park.Code {
+	if _, live := m.book.Live(r.Session); !live {
+		return park.NotFound
+	}
+	if r.Now {
+		m.end(r.Session, endRevoked)
+		return park.Done
+	}
+	m.book.Revoke(r.Session)
+	m.recall(r.Session)
+	return park.Done
+}
+
+// recall asks for every hold of a session back.
+func (m *Machine) recall(s park.SessionID) {
+	for id := range m.book.HoldsOf(s) {
+		m.answer(id, park.Recalled, 0)
+	}
+}

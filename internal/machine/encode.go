@@ -1,0 +1,200 @@
+package machine
+
+import (
+	"fmt"
+
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/wire"
+)
+
+// The first byte of an encoded command. The values are the log's; never reorder them.
+const (
+	tagBootstrap = iota + 1
+	tagRenew
+	tagAttach
+	tagFrame
+	tagRevoke
+	tagSessions
+)
+
+const maxUint = 1<<64 - 1
+
+// AppendCommand appends the log's encoding of c to b.
+func AppendCommand(b []byte, c Command) []byte {
+	switch c := c.(type) {
+	case *Bootstrap:
+		b = append(b, tagBootstrap)
+		b = wire.AppendString(b, c.Cluster)
+		return wire.AppendUint(b, c.Floor)
+	case *Renew:
+		b = append(b, tagRenew)
+		b = wire.AppendUint(b, uint64(len(c.Sessions)))
+		for _, s := range c.Sessions {
+			b = wire.AppendUint(b, s)
+		}
+		return b
+	case *Attach:
+		return appendAttach(append(b, tagAttach), c)
+	case *Frame:
+		b = append(b, tagFrame)
+		b = wire.AppendUint(b, c.Session)
+		b = wire.AppendUint(b, c.Epoch)
+		b = appendRanges(b, c.Acked)
+		b = wire.AppendUint(b, uint64(len(c.Ops)))
+		for i := range c.Ops {
+			b = appendOp(b, &c.Ops[i])
+		}
+		return b
+	case *Revoke:
+		b = append(b, tagRevoke)
+		return wire.AppendBool(wire.AppendUint(b, c.Session), c.Now)
+	case *Sessions:
+		return append(b, tagSessions)
+	}
+	panic("machine: a command without an encoding")
+}
+
+func appendAttach(b []byte, c *Attach) []byte {
+	b = wire.AppendUint(b, c.Session)
+	b = append(b, c.Secret[:]...)
+	b = wire.AppendUint(b, c.Instance)
+	b = wire.AppendUint(b, c.Epoch)
+	b = appendRanges(b, c.Wanted)
+	b = wire.AppendInt(b, c.TTL)
+	b = wire.AppendString(b, c.Who)
+	b = wire.AppendUint(b, c.Replaces)
+	return append(b, c.ReplacesSecret[:]...)
+}
+
+func appendRanges(b []byte, ranges []Range) []byte {
+	b = wire.AppendUint(b, uint64(len(ranges)))
+	for _, r := range ranges {
+		b = wire.AppendUint(wire.AppendUint(b, r.First), r.Last)
+	}
+	return b
+}
+
+func appendOp(b []byte, op *Op) []byte {
+	b = wire.AppendUint(b, op.Seq)
+	b = wire.AppendUint(b, op.Do)
+	switch op.Do {
+	case DoWait:
+		w := &op.Wait
+		b = park.AppendArms(b, w.Arms)
+		b = wire.AppendUint(b, w.Commit)
+		b = wire.AppendBool(b, w.Try)
+		b = wire.AppendInt(b, w.Prio)
+		b = wire.AppendInt(b, w.Delay)
+		b = wire.AppendInt(b, w.Limit)
+		return wire.AppendString(b, w.Note)
+	case DoEnd:
+		return wire.AppendUint(b, op.To)
+	case DoRelease:
+		return wire.AppendInt(wire.AppendUint(b, op.To), op.N)
+	case DoResize:
+		return wire.AppendInt(op.On.Append(b), op.N)
+	case DoDescribe:
+		return op.On.Append(b)
+	case DoNoop, DoLeave:
+		return b
+	}
+	panic("machine: an op without an encoding")
+}
+
+// DecodeCommand decodes a command. An error means that this version does not know it,
+// or that it is damaged: the node must stop before it applies it. What is returned
+// shares no memory with b.
+func DecodeCommand(b []byte) (Command, error) {
+	if len(b) == 0 {
+		return nil, fmt.Errorf("decode command: %w: empty", wire.ErrCorrupt)
+	}
+	d := wire.NewDecoder(b[1:])
+	c := decodeCommand(b[0], d)
+	if err := d.Close(); err != nil {
+		return nil, fmt.Errorf("decode command of type %d: %w", b[0], err)
+	}
+	return c, nil
+}
+
+func decodeCommand(tag byte, d *wire.Decoder) Command {
+	switch tag {
+	case tagBootstrap:
+		return &Bootstrap{Cluster: d.String(), Floor: park.Token(d.Uint(maxUint))}
+	case tagRenew:
+		c := &Renew{Sessions: make([]park.SessionID, d.Len())}
+		for i := range c.Sessions {
+			c.Sessions[i] = park.SessionID(d.Uint(maxUint))
+		}
+		return c
+	case tagAttach:
+		return decodeAttach(d)
+	case tagFrame:
+		c := &Frame{
+			Session: park.SessionID(d.Uint(maxUint)),
+			Epoch:   d.Uint(maxUint),
+			Acked:   decodeRanges(d),
+		}
+		n := d.Len()
+		c.Ops = make([]Op, 0, min(n, 1024))
+		for range n {
+			c.Ops = append(c.Ops, Op{})
+			decodeOp(d, &c.Ops[len(c.Ops)-1])
+		}
+		return c
+	case tagRevoke:
+		return &Revoke{Session: park.SessionID(d.Uint(maxUint)), Now: d.Bool()}
+	case tagSessions:
+		return &Sessions{}
+	}
+	d.Fail("unknown command")
+	return nil
+}
+
+func decodeAttach(d *wire.Decoder) *Attach {
+	c := &Attach{Session: park.SessionID(d.Uint(maxUint))}
+	d.Fill(c.Secret[:])
+	c.Instance = d.Uint(maxUint)
+	c.Epoch = d.Uint(maxUint)
+	c.Wanted = decodeRanges(d)
+	c.TTL = d.Int()
+	c.Who = d.String()
+	c.Replaces = park.SessionID(d.Uint(maxUint))
+	d.Fill(c.ReplacesSecret[:])
+	return c
+}
+
+func decodeRanges(d *wire.Decoder) []Range {
+	n := d.Len()
+	if n == 0 {
+		return nil
+	}
+	ranges := make([]Range, 0, min(n, 1024))
+	for range n {
+		ranges = append(ranges, Range{park.Seq(d.Uint(maxUint)), park.Seq(d.Uint(maxUint))})
+	}
+	return ranges
+}
+
+func decodeOp(d *wire.Decoder, op *Op) {
+	op.Seq = park.Seq(d.Uint(maxUint))
+	op.Do = Do(d.Uint(255))
+	switch op.Do {
+	case DoWait:
+		op.Wait = Wait{
+			Arms: park.DecodeArms(d), Commit: park.Commit(d.Uint(255)), Try: d.Bool(),
+			Prio:  int32(d.Int()), //nolint:gosec // written from an int32
+			Delay: d.Int(), Limit: d.Int(), Note: d.String(),
+		}
+	case DoEnd:
+		op.To = park.Seq(d.Uint(maxUint))
+	case DoRelease:
+		op.To, op.N = park.Seq(d.Uint(maxUint)), d.Int()
+	case DoResize:
+		op.On, op.N = park.DecodeObject(d), d.Int()
+	case DoDescribe:
+		op.On = park.DecodeObject(d)
+	case DoNoop, DoLeave:
+	default:
+		d.Fail("unknown op")
+	}
+}

@@ -1,0 +1,232 @@
+package machine
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/wire"
+)
+
+// A snapshot is magic, then chunks (a uvarint length and so many bytes): the scalars,
+// the records of each table, the state hash; then the xxHash64 of all before it, eight
+// bytes little-endian.
+const (
+	magic    = "coordd snapshot 1\n"
+	maxChunk = 16 << 20
+)
+
+// ErrSnapshot says that a snapshot is damaged or of another version.
+var ErrSnapshot = errors.New("bad snapshot")
+
+// A Snapshot is a frozen Machine. It may be used by another goroutine than the machine.
+type Snapshot struct{ m Machine }
+
+// Snapshot returns the present state in O(1).
+func (m *Machine) Snapshot() *Snapshot {
+	c := *m
+	c.book, c.lot, c.locks = m.book.Copy(), m.lot.Copy(), m.locks.Copy()
+	c.turns, c.events = m.turns.Copy(), nil
+	return &Snapshot{c}
+}
+
+// Hash is the state hash of the snapshot.
+func (s *Snapshot) Hash() uint64 { return s.m.Hash() }
+
+// Index is the log index of the snapshot.
+func (s *Snapshot) Index() uint64 { return s.m.index }
+
+// Hash is the running hash of the state: equal on all nodes at one index (SEMANTICS H3).
+func (m *Machine) Hash() uint64 {
+	return xxhash.Sum64(m.scalars(nil)) + m.book.Sum() + 13*m.lot.Sum() + 17*m.locks.Sum() + 19*m.lot.LastTicket()
+}
+
+func (m *Machine) scalars(b []byte) []byte {
+	b = wire.AppendUint(b, m.index)
+	b = wire.AppendInt(b, m.clock)
+	b = wire.AppendString(b, m.cluster)
+	b = wire.AppendUint(b, m.floor)
+	b = wire.AppendUint(b, m.token)
+	return wire.AppendUint(b, m.steps)
+}
+
+// WriteTo writes the snapshot.
+func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
+	out := &counter{to: w}
+	sum := xxhash.New()
+	buf := bufio.NewWriterSize(io.MultiWriter(out, sum), 256<<10)
+	var head [binary.MaxVarintLen64]byte
+	emit := func(chunk []byte) error {
+		n := binary.PutUvarint(head[:], uint64(len(chunk)))
+		_, err := buf.Write(head[:n])
+		if err == nil {
+			_, err = buf.Write(chunk)
+		}
+		return err
+	}
+	if _, err := buf.WriteString(magic); err != nil {
+		return out.n, fmt.Errorf("write snapshot: %w", err)
+	}
+	m := &s.m
+	err := errors.Join(
+		emit(m.scalars(nil)),
+		m.book.Save(emit), m.lot.Save(emit), m.locks.Save(emit),
+		emit(binary.LittleEndian.AppendUint64(nil, m.Hash())),
+		buf.Flush(),
+	)
+	if err == nil {
+		_, err = out.Write(binary.LittleEndian.AppendUint64(nil, sum.Sum64()))
+	}
+	if err != nil {
+		return out.n, fmt.Errorf("write snapshot: %w", err)
+	}
+	return out.n, nil
+}
+
+// Restore reads what WriteTo wrote. It verifies the checksum, the encoding, the order of
+// records and the state hash before it returns.
+func Restore(r io.Reader) (*Machine, error) {
+	m, err := restore(bufio.NewReaderSize(r, 256<<10))
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w: %w", ErrSnapshot, err)
+	}
+	return m, nil
+}
+
+func restore(r *bufio.Reader) (*Machine, error) {
+	in := &summer{r: r, sum: xxhash.New()}
+	head := make([]byte, len(magic))
+	if err := in.full(head); err != nil {
+		return nil, err
+	}
+	if string(head) != magic {
+		return nil, errors.New("it does not begin as one of this version does")
+	}
+	m := New()
+	if err := m.load(in.chunk); err != nil {
+		return nil, err
+	}
+	want := in.sum.Sum64()
+	var trailer [8]byte
+	if _, err := io.ReadFull(r, trailer[:]); err != nil {
+		return nil, err
+	}
+	if got := binary.LittleEndian.Uint64(trailer[:]); got != want {
+		return nil, fmt.Errorf("checksum is %#x, should be %#x", want, got)
+	}
+	return m, nil
+}
+
+// load takes the chunks of a snapshot into a new machine.
+func (m *Machine) load(take func() (*wire.Decoder, error)) error {
+	d, err := take()
+	if err != nil {
+		return err
+	}
+	m.index = d.Uint(maxUint)
+	m.clock = park.Clock(d.Int())
+	m.cluster = d.String()
+	m.floor = park.Token(d.Uint(maxToken))
+	m.token = park.Token(d.Uint(maxToken))
+	m.steps = d.Uint(maxUint)
+	if err := d.Close(); err != nil {
+		return err
+	}
+	if err := m.book.Restore(take); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	if err := m.lot.Restore(take); err != nil {
+		return fmt.Errorf("waiters: %w", err)
+	}
+	if err := m.locks.Restore(take); err != nil {
+		return fmt.Errorf("locks: %w", err)
+	}
+	for id, h := range m.book.Holds() {
+		for _, a := range h.Arms {
+			m.locks.Rehold(id, a)
+		}
+	}
+	for id, w := range m.lot.All() {
+		if w.Until != 0 {
+			m.book.SetAlarm(w.Until, id)
+		}
+	}
+	return m.verify(take)
+}
+
+func (m *Machine) verify(take func() (*wire.Decoder, error)) error {
+	d, err := take()
+	if err != nil {
+		return err
+	}
+	var hash [8]byte
+	d.Fill(hash[:])
+	if err := d.Close(); err != nil {
+		return err
+	}
+	if got := binary.LittleEndian.Uint64(hash[:]); got != m.Hash() {
+		return fmt.Errorf("state hash is %#x, should be %#x", m.Hash(), got)
+	}
+	return nil
+}
+
+// counter counts what it passes on.
+type counter struct {
+	to io.Writer
+	n  int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// summer reads chunks and sums all it has read.
+type summer struct {
+	r   *bufio.Reader
+	sum *xxhash.Digest
+	buf []byte
+}
+
+func (s *summer) full(b []byte) error {
+	if _, err := io.ReadFull(s.r, b); err != nil {
+		return err
+	}
+	_, err := s.sum.Write(b)
+	return err
+}
+
+// chunk takes the next chunk; it is valid until the one after.
+func (s *summer) chunk() (*wire.Decoder, error) {
+	n, err := binary.ReadUvarint(s)
+	if err != nil {
+		return nil, err
+	}
+	if n > maxChunk {
+		return nil, fmt.Errorf("chunk of %d bytes", n)
+	}
+	if uint64(cap(s.buf)) < n {
+		s.buf = make([]byte, n)
+	}
+	s.buf = s.buf[:n]
+	if err := s.full(s.buf); err != nil {
+		return nil, err
+	}
+	return wire.NewDecoder(s.buf), nil
+}
+
+// ReadByte is for ReadUvarint.
+func (s *summer) ReadByte() (byte, error) {
+	b, err := s.r.ReadByte()
+	if err != nil {
+		return 0, err
+	}
+	_, err = s.sum.Write([]byte{b})
+	return b, err
+}
