@@ -2,145 +2,211 @@ package lessee
 
 import "time"
 
-// A Call names what a user of the client started. Unlike a seq it outlives sessions
-// (SEMANTICS B8). 0 is none.
-type Call uint64
+// A Lessee is a client's session, its calls and its lease. now is always the time
+// since some fixed start: the greater of what the wall clock and the monotonic clock
+// say has passed (SEMANTICS A4). Its owner serialises all calls.
+type Lessee struct {
+	cfg    Config
+	margin time.Duration
+	now    time.Duration // of the latest input that had one; never falls
 
-// A Class says what may be done with a call whose session is lost.
-type Class uint8
+	last  Call           // the latest given
+	calls map[Call]*call // that have no final outcome yet
+	out   []Outcome
+
+	queue  list // in the order of the Starts and Ends
+	redo   list // to be asked anew, by call
+	mixed  bool // redo is out of that order
+	parked list // Starts that a revoked session does not carry
+
+	session session
+	stream  stream
+	old     identity // of the session that the next opening Attach replaces
+	limbo   []*call  // changes sent in it, by call
+
+	notBefore time.Duration // of the next opening Attach
+	leave     *call         // once Leave was called
+	closed    bool          // Leave is over
+}
+
+// An identity proves that a session is one's own.
+type identity struct {
+	id     uint64 // 0: none
+	secret Secret
+}
+
+// A session is the present one; live if its id is not 0.
+type session struct {
+	identity
+	deadline time.Duration
+	credited time.Duration // start of the Attach or Renew that the deadline follows
+	tried    time.Duration // start of the latest Renew
+	revoked  bool
+	held     int              // calls in phase held
+	lastSeq  uint64           // the latest given
+	ops      map[uint64]*call // by seq and by end: what is outstanding or held
+}
+
+// A stream is the one of the latest Connect.
+type stream struct {
+	epoch    uint64
+	state    streamState
+	started  time.Duration // when Connect was called
+	secret   Secret        // of the session that it may open
+	nextSeq  uint64        // to be sent on it
+	pendAcks acks
+}
+
+type streamState uint8
 
 const (
-	// ClassWait leaves a hold, or nothing: it is issued again in the next session.
-	ClassWait Class = iota + 1
-	// ClassRead changes nothing: it is issued again.
-	ClassRead
-	// ClassChange changes something: it is issued again only if the machine says that
-	// it never did it; a kept result is returned; else its outcome is Unknown.
-	ClassChange
+	streamDown      streamState = iota
+	streamOpening               // an Attach that opens a session is unanswered
+	streamTaking                // an Attach that takes one up is unanswered
+	streamUp                    // answered
+	restMax         = time.Second
+	marginMin       = 50 * time.Millisecond
+	marginPart      = 10 // of a TTL: clock rates within 5%
+	renewPart       = 3
+	renewAgainPart  = 10
+	acksInOwnFrame  = 1024
+	firstFrameAlloc = 8
 )
 
-// A Verdict is what became of a call.
-type Verdict uint8
-
-const (
-	// Granted: the call holds what it asked for, until End or Lost.
-	Granted Verdict = iota + 1
-	// Done: it took effect and left no hold. Final.
-	Done
-	// Refused: it had no effect; the answer's Body says why. Final.
-	Refused
-	// Over: the machine applied it before and no longer knows what came of it; only
-	// from the server, resolved by the lessee.
-	Over
-	// Ended: the call was given to End and neither waits nor holds any more. Final.
-	Ended
-	// Recalled: an operator wants the hold back; Lost comes with it, and End is still owed.
-	Recalled
-	// Lost: the hold is lost, for Reason. End of it is answered Ended at once.
-	Lost
-	// Unknown: the change may or may not have happened. Final.
-	Unknown
-)
-
-// A Reason says why a session or a hold was lost.
-type Reason uint8
-
-const (
-	ReasonExpired Reason = iota + 1 // no renewal acknowledged in time
-	ReasonPaused                    // the process or its clock stood still
-	ReasonRevoked                   // by an operator
-	ReasonClosed                    // by Leave
-	ReasonEnded                     // the cluster says that it is over
-)
-
-// An Outcome is for the one who started Call. Body is what the server's answer held,
-// as it was given to Receive; nil for Ended, Lost and Unknown.
-type Outcome struct {
-	Call    Call
-	Verdict Verdict
-	Reason  Reason // of Lost
-	Body    any
+// New returns a Lessee without a session. cfg.EndEarly should be well below the TTL: a
+// deadline that is not after its start loses every session at once.
+func New(cfg Config) *Lessee {
+	return &Lessee{
+		cfg:     cfg,
+		margin:  max(cfg.TTL/marginPart, marginMin),
+		calls:   make(map[Call]*call),
+		session: session{ops: make(map[uint64]*call)},
+	}
 }
 
-// An Answer is what the server said of a seq.
-type Answer struct {
-	Seq     uint64
-	Verdict Verdict // Granted, Done, Refused, Over, Recalled, or Lost (revoked)
-	Body    any
+// Session is the present session and its deadline: until then, and not at it, its
+// holds are surely held. id is 0 if there is none.
+func (l *Lessee) Session() (id uint64, deadline time.Duration) {
+	return l.session.id, l.session.deadline
 }
 
-// Config configures a Lessee.
-type Config struct {
-	Instance uint64        // names this process, at random
-	TTL      time.Duration // of its sessions
-	// EndEarly is taken off the deadline besides the margin, for work that needs time
-	// to be stopped (coordctl's kill-after).
-	EndEarly time.Duration
+// Outcomes returns and forgets what happened since it was last called, in order.
+func (l *Lessee) Outcomes() []Outcome {
+	out := l.out
+	l.out = nil
+	return out
 }
 
-// A Secret proves that a session is one's own.
-type Secret [16]byte
+// Advance lets time pass: at the deadline the session is lost.
+func (l *Lessee) Advance(now time.Duration) { l.advance(now) }
 
-// A Range is the seqs from First to Last, both included.
-type Range struct{ First, Last uint64 }
-
-// An Attach is the first frame of a stream (SEMANTICS B1).
-type Attach struct {
-	Session        uint64 // taken up; 0 opens
-	Secret         Secret
-	Epoch          uint64
-	Wanted         []Range
-	Replaces       uint64
-	ReplacesSecret Secret
+// advance is the first step of every input that has a time, and returns that time made
+// monotonic. Whatever the input says, it says it to a lessee that knows its session lost
+// if the deadline has passed.
+func (l *Lessee) advance(now time.Duration) time.Duration {
+	now = max(now, l.now)
+	if l.live() && now >= l.session.deadline {
+		reason := ReasonExpired
+		if due, _ := l.NextDue(); now-max(due, l.now) > l.margin {
+			reason = ReasonPaused
+		}
+		l.lose(now, reason)
+	}
+	l.now = now
+	return now
 }
 
-// An Attached is the answer to an Attach.
-type Attached struct {
-	Session      uint64
-	Last         uint64
-	ReplacedLast uint64
-	ReplacedGone bool
-	Replaced     []Answer
+// NextDue is when Renew, Advance or Connect has something to do; ok is false if
+// nothing is due until something else happens.
+func (l *Lessee) NextDue() (at time.Duration, ok bool) {
+	switch {
+	case l.live() && l.session.revoked:
+		return l.session.deadline, true
+	case l.live():
+		return min(l.session.deadline, l.renewDue()), true
+	case !l.closed && l.stream.state == streamDown && l.now < l.notBefore:
+		return l.notBefore, true
+	}
+	return 0, false
 }
 
-// An Op is one call as it is sent.
-type Op struct {
-	Seq    uint64
-	Do     Do
-	Target uint64 // the seq that an End, or a body with a target, is about
-	Body   any    // of DoBody
+// Over takes a definite answer that session is over: refused at Attach or at Renew, or
+// by the end of its stream.
+func (l *Lessee) Over(now time.Duration, session uint64, reason Reason) {
+	now = l.advance(now)
+	if l.live() && session == l.session.id {
+		l.lose(now, reason)
+	}
 }
 
-// A Do is what an Op does.
-type Do uint8
+func (l *Lessee) live() bool { return l.session.id != 0 }
 
-const (
-	DoBody  Do = iota + 1 // what Start was given
-	DoEnd                 // end the call of Target
-	DoNoop                // nothing: the call of this seq is no longer wanted
-	DoLeave               // end the session
-)
-
-// A Frame is what is to be sent on the stream of Epoch.
-type Frame struct {
-	Epoch uint64
-	Acks  []Range
-	Ops   []Op
+// lose ends the present session for good (SEMANTICS A5, B8).
+func (l *Lessee) lose(now time.Duration, reason Reason) {
+	switch {
+	case l.leave != nil:
+		reason = ReasonClosed
+	case l.session.revoked:
+		reason = ReasonRevoked
+	case reason == 0:
+		reason = ReasonEnded
+	}
+	if l.settleAll(reason) {
+		l.notBefore = now + min(l.margin, restMax)
+	}
+	l.old = l.session.identity
+	clear(l.session.ops)
+	l.session = session{ops: l.session.ops}
+	l.stream.state = streamDown
 }
 
-// A Renewal is the server's word on one lease.
-type Renewal uint8
+// settleAll gives every call what the loss of the session leaves it, in call order. It
+// reports whether a hold was lost.
+func (l *Lessee) settleAll(reason Reason) (anyLost bool) {
+	all := make([]*call, 0, len(l.calls))
+	for _, c := range l.calls {
+		all = append(all, c)
+	}
+	sortCalls(all)
+	for _, c := range all {
+		anyLost = anyLost || c.phase == held && !c.ending
+		l.settle(c, reason)
+	}
+	if l.leave != nil {
+		l.limbo = nil
+		l.stream.state = streamDown
+		l.closed = true
+	}
+	return anyLost
+}
 
-const (
-	Renewed Renewal = iota + 1
-	RenewalOver
-	RenewalRevoked
-)
-
-// A Lease is what a Renew call carries. Start is when the call began: what is
-// credited is the answered call's own start, never a later resend's (SEMANTICS A4).
-type Lease struct {
-	Session uint64
-	Secret  Secret
-	Start   time.Duration
+// settle is settleAll for one call. Calls come in their order.
+func (l *Lessee) settle(c *call, reason Reason) {
+	switch {
+	case c.phase == lost:
+		// It owes its End, nothing else.
+	case c == l.leave:
+		l.finish(c, Outcome{Verdict: Ended}) // the last, since it is the latest call
+	case c.phase == held && c.ending:
+		l.finish(c, Outcome{Verdict: Ended})
+	case c.phase == held:
+		l.loseHold(c, reason)
+	case c.phase == queued && c.on != nil:
+		l.finish(c, Outcome{Verdict: Lost, Reason: reason})
+	case c.phase == queued && l.leave != nil, c.class != ClassChange && (c.ending || l.leave != nil):
+		l.finish(c, Outcome{Verdict: Ended}) // it had no effect, or left with its session
+	case l.leave != nil:
+		l.finish(c, Outcome{Verdict: Unknown})
+	case c.phase == limbo:
+		// It stays, with the seq that it has in the session that is to be replaced.
+	case c.phase == sent && c.class == ClassChange:
+		l.unlink(c)
+		c.phase, c.endSeq = limbo, 0
+		l.limbo = append(l.limbo, c)
+	case c.phase == sent, c.in == &l.redo:
+		l.askAnew(c)
+	case c.in == &l.parked:
+		l.unlink(c)
+		l.queue.push(c)
+	}
 }
