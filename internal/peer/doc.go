@@ -1,0 +1,67 @@
+// Package peer is how nodes know, find and trust each other: who a node is (Identity),
+// the one port where nodes talk (Mux), how a cluster begins (Form), and where a node
+// serves clients (Directory). It is no client API.
+//
+// A peer port carries two kinds of connections, told apart by a handshake: raft's own
+// (RaftLayer), and Hello, in which a node says who it is. It knows nothing of what raft
+// replicates, and never changes raft's configuration after the first one.
+//
+// # Invariants
+//
+//  1. A data directory is used by one process at a time: it is locked.
+//  2. A node id belongs to one directory's content and lives and dies with it. It is
+//     random, and says nothing of name or address. A wiped directory gets a new id, so
+//     that a node that lost its log never votes in the name of the one that had it.
+//  3. A raft connection is made to a node, not to an address: the dialler names the id
+//     that stands at the address in raft's configuration, and any other node refuses.
+//  4. A directory adopts at most one cluster id, ever, and it is on disk before any
+//     peer hears of it. Raft connections need the same cluster id on both sides.
+//  5. A configuration is decided by the node that minted the cluster's id, once, in one
+//     write of its record, and only of nodes that had all adopted that id before.
+//  6. Bytes that do not begin with the magic are not answered. What a stranger can cost
+//     is bounded: a place among the connections, for the time of a handshake.
+//
+// # Formation
+//
+// Every node has the same command line, with the list of all N peer addresses. While a
+// node is fresh it greets all of them, for ever, and lets others greet it.
+//
+//   - If one has a cluster id, the node adopts it.
+//   - If all N have answered, none has a cluster id, all have the same list, and the
+//     node's own address sorts first in it, it mints a cluster id (it is forming now),
+//     and greets all again. Greeted by an address of its list, a fresh node adopts.
+//   - When all N have answered a forming node with its cluster id, it decides: the
+//     configuration is those N ids at those N addresses. Raft is bootstrapped with what
+//     was written, here only; the others' raft hears of it from raft.
+//
+// Why two configurations can never both be bootstrapped and live. Take two decisions.
+// By 5 each was written by the minter of its cluster id; ids are random, so one id has
+// one minter; and a record moves only forward (Phase), so one minter decides once: the
+// two have different cluster ids. By 5 every node of either had adopted its cluster id,
+// and by 4 a node adopts one: so the two configurations have no node in common. By 4
+// and 3 no raft connection crosses between them. This uses neither the order of
+// addresses nor the equality of lists nor any timing: those only make it likely that
+// one node mints and that it finishes. In particular:
+//
+//   - A crash anywhere: each step is one atomic, synced write, and a restarted node
+//     goes on from its phase. Between "decided" and raft's own first write it is
+//     bootstrapped again, with the same servers.
+//   - A node wiped while the cluster forms is another node. If it had not adopted, or
+//     if the forming node has not decided, the new one adopts and is decided instead.
+//     If the decision named the old one, the cluster begins without it, has a quorum
+//     of the rest, and the new node waits to be added.
+//   - The forming node wiped before it decided: those that adopted its id are promised
+//     to a cluster that nobody can decide any more. They refuse every other, in words,
+//     until they are wiped too. Letting them change their minds would be letting the
+//     old directory, if it comes back, decide a second cluster with them in it.
+//   - Different lists: two nodes may each be first in their own and mint. Each needs
+//     all of its list; a node that both lists name adopts one; the other cluster is
+//     never decided, and its minter says who refuses it and why.
+//
+// The obvious way, in which the first node bootstraps as soon as all say that they have
+// no data, has none of this: between the answer and the bootstrap a peer may be wiped,
+// restarted with another list, or taken by another first node.
+//
+// After that, --join is ignored: the configuration is raft's. A member whose raft data
+// are gone while its record is not (PhaseMember) must not start: see Identity.Confirm.
+package peer

@@ -1,0 +1,457 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"coordd.dev/raftstore"
+)
+
+// A world is a network, the directories of its nodes, and every configuration that was
+// ever handed out to be bootstrapped.
+type world struct {
+	t    *testing.T
+	net  *network
+	dirs map[string]string                        // address -> directory
+	made map[string]map[string][]raftstore.Member // cluster id -> minter's node id -> servers
+	logs bytes.Buffer
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return &world{t: t, net: newNetwork(), dirs: map[string]string{}, made: map[string]map[string][]raftstore.Member{}}
+}
+
+// A run is one process of a node: from its start to its stop.
+type run struct {
+	w        *world
+	id       *Identity
+	mux      *Mux
+	cancel   context.CancelFunc
+	done     chan struct{}
+	servers  []raftstore.Member // what Form returned, after done
+	err      error
+	progress chan string // the latest
+}
+
+// start runs a node as the daemon does. Its directory is made at its first start.
+func (w *world) start(at string, join []string, expect int) *run {
+	w.t.Helper()
+	if w.dirs[at] == "" {
+		w.dirs[at] = filepath.Join(w.t.TempDir(), "data")
+	}
+	join, err := ParseJoin(join)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r := &run{w: w, id: openIdentity(w.t, w.dirs[at]), done: make(chan struct{}), progress: make(chan string, 1)}
+	logger := slog.New(slog.NewTextHandler(&syncWriter{w: &w.logs}, nil)).With("node", at)
+	r.mux = NewMux(MuxConfig{
+		Listener: w.net.listen(w.t, at), Dial: w.net.dial,
+		Identity: r.id, Address: at, Join: join,
+		Self:   func() Hello { return Hello{Name: "node at " + at, ClientAddress: "client-" + at} },
+		Member: func(string) (string, bool) { return "", false },
+		Logger: logger,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	r.cancel = cancel
+	go func() {
+		defer close(r.done)
+		r.servers, r.err = Form(ctx, FormConfig{
+			Identity: r.id, Mux: r.mux, Address: at, Join: join, Expect: expect, Logger: logger,
+			Progress: r.note,
+		})
+	}()
+	return r
+}
+
+// note keeps the latest line of progress.
+func (r *run) note(reason string) {
+	select {
+	case <-r.progress:
+	default:
+	}
+	r.progress <- reason
+}
+
+// stop ends the process and notes what it would have bootstrapped.
+func (r *run) stop() {
+	r.w.t.Helper()
+	r.cancel()
+	<-r.done
+	if err := r.mux.Close(); err != nil {
+		r.w.t.Error(err)
+	}
+	r.w.note(r)
+	closeIdentity(r.w.t, r.id)
+}
+
+// note holds a configuration against all before it.
+func (w *world) note(r *run) {
+	if len(r.servers) == 0 {
+		return
+	}
+	cluster := r.id.ClusterID()
+	by := w.made[cluster]
+	if by == nil {
+		by = map[string][]raftstore.Member{}
+		w.made[cluster] = by
+	}
+	if before := by[r.id.NodeID()]; before != nil && !cmp.Equal(before, r.servers) {
+		w.t.Errorf("node decided twice:\n%s", cmp.Diff(before, r.servers))
+	}
+	by[r.id.NodeID()] = r.servers
+	if len(by) > 1 {
+		w.t.Errorf("cluster %s was decided by several nodes: %v", cluster, by)
+	}
+	for other, byOther := range w.made {
+		for _, servers := range byOther {
+			if common := commonNodes(servers, r.servers); other != cluster && len(common) > 0 {
+				w.t.Errorf("clusters %s and %s share nodes %v", cluster, other, common)
+			}
+		}
+	}
+}
+
+func commonNodes(a, b []raftstore.Member) []string {
+	var both []string
+	for _, m := range a {
+		if slices.ContainsFunc(b, func(o raftstore.Member) bool { return o.ID == m.ID }) {
+			both = append(both, m.ID)
+		}
+	}
+	return both
+}
+
+// formed waits for all runs, and checks that exactly one of them bootstraps, with all.
+func (w *world) formed(runs ...*run) {
+	w.t.Helper()
+	bootstraps := 0
+	for _, r := range runs {
+		<-r.done
+		if r.err != nil {
+			w.t.Fatalf("form: %v", r.err)
+		}
+		if r.id.ClusterID() != runs[0].id.ClusterID() {
+			w.t.Errorf("cluster ids differ: %s, %s", r.id.ClusterID(), runs[0].id.ClusterID())
+		}
+		if len(r.servers) == 0 {
+			continue
+		}
+		bootstraps++
+		var want []raftstore.Member
+		for _, o := range runs {
+			want = append(want, raftstore.Member{ID: o.id.NodeID(), Address: o.mux.cfg.Address, Voter: true})
+		}
+		slices.SortFunc(want, func(a, b raftstore.Member) int { return strings.Compare(a.Address, b.Address) })
+		if diff := cmp.Diff(want, r.servers); diff != "" {
+			w.t.Errorf("servers:\n%s", diff)
+		}
+	}
+	if bootstraps != 1 {
+		w.t.Errorf("%d nodes bootstrap, want 1", bootstraps)
+	}
+}
+
+// wipe is rm -r of a stopped node's directory.
+func (w *world) wipe(at string) {
+	w.t.Helper()
+	if err := os.RemoveAll(w.dirs[at]); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func abc() []string { return []string{"a:1", "b:1", "c:1"} }
+
+func TestFormInAnyOrder(t *testing.T) {
+	for _, order := range [][]string{
+		{"a:1", "b:1", "c:1"}, {"a:1", "c:1", "b:1"}, {"b:1", "a:1", "c:1"},
+		{"b:1", "c:1", "a:1"}, {"c:1", "a:1", "b:1"}, {"c:1", "b:1", "a:1"},
+	} {
+		for _, apart := range []time.Duration{0, time.Hour} {
+			t.Run(fmt.Sprint(order, apart), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					var runs []*run
+					for _, at := range order {
+						time.Sleep(apart)
+						runs = append(runs, w.start(at, abc(), 3))
+					}
+					w.formed(runs...)
+					for _, r := range runs {
+						r.stop()
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestFormAlone(t *testing.T) {
+	for _, join := range [][]string{nil, {"a:1"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			r := w.start("a:1", join, 1)
+			w.formed(r)
+			r.stop()
+			again := w.start("a:1", nil, 0)
+			w.formed(again)
+			if diff := cmp.Diff(r.servers, again.servers); diff != "" {
+				t.Errorf("the second start decided anew:\n%s", diff)
+			}
+			again.stop()
+		})
+	}
+}
+
+// TestFormGoesOnFromEachPhase stops the node that forms after each of its steps, which
+// is what a crash is: a step is one write.
+func TestFormGoesOnFromEachPhase(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("a:1", abc(), 3)
+		b := w.start("b:1", abc(), 3)
+		time.Sleep(time.Minute)
+		a.stop()
+		id := openIdentity(t, w.dirs["a:1"])
+		if err := id.mint(); err != nil { // crashed right after it
+			t.Fatal(err)
+		}
+		closeIdentity(t, id)
+
+		a = w.start("a:1", abc(), 3)
+		<-b.done // b adopts though c was never seen
+		if b.err != nil || b.id.Phase() != PhaseAdopted {
+			t.Errorf("b is %s, %v", b.id.Phase(), b.err)
+		}
+		b.stop()
+		b = w.start("b:1", abc(), 3)
+		time.Sleep(time.Minute)
+		c := w.start("c:1", abc(), 3)
+		w.formed(a, b, c)
+
+		a.stop() // before raft was bootstrapped
+		again := w.start("a:1", abc(), 3)
+		w.formed(again, b, c)
+		again.stop()
+		b.stop()
+		c.stop()
+	})
+}
+
+// TestFormWipedMember: a member that lost its directory finds the cluster, begins none,
+// and is told what to do.
+func TestFormWipedMember(t *testing.T) {
+	for _, victim := range abc() {
+		t.Run(victim, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				runs := map[string]*run{}
+				for _, at := range abc() {
+					runs[at] = w.start(at, abc(), 3)
+				}
+				w.formed(runs["a:1"], runs["b:1"], runs["c:1"])
+				cluster := runs[victim].id.ClusterID()
+				runs[victim].stop()
+				w.wipe(victim)
+				r := w.start(victim, abc(), 3)
+				<-r.done
+				if r.err != nil || len(r.servers) > 0 || r.id.ClusterID() != cluster {
+					t.Errorf("wiped node: %v, bootstraps %v, cluster %s want %s", r.err, r.servers, r.id.ClusterID(), cluster)
+				}
+				runs[victim] = r
+				for _, r := range runs {
+					r.stop()
+				}
+			})
+		})
+	}
+}
+
+func TestFormTellsOfTheClusterThatExists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.start("a:1", nil, 0)
+		w.formed(a)
+		// a knows nothing of d, so that d learns by asking.
+		d := w.start("d:1", []string{"a:1"}, 0)
+		<-d.done
+		if d.err != nil || d.id.ClusterID() != a.id.ClusterID() || len(d.servers) > 0 {
+			t.Errorf("d: %v, cluster %s, servers %v", d.err, d.id.ClusterID(), d.servers)
+		}
+		a.stop()
+		d.stop()
+		if got := w.logs.String(); !strings.Contains(got, "waits to be added") || !strings.Contains(got, "coordctl member add "+d.id.NodeID()) {
+			t.Errorf("log does not say what to do:\n%s", got)
+		}
+	})
+}
+
+// TestFormFaults: what keeps a cluster from being formed is named, with what to do, and
+// the cluster forms once it is mended.
+func TestFormFaults(t *testing.T) {
+	tests := map[string]struct {
+		start func(w *world) []*run // beside a
+		want  string
+	}{
+		"absent": {func(w *world) []*run {
+			return []*run{w.start("b:1", abc(), 3)}
+		}, "c:1: "},
+		"another list": {func(w *world) []*run {
+			return []*run{w.start("b:1", abc(), 3), w.start("c:1", []string{"a:1", "c:1", "d:1"}, 3)}
+		}, "c:1: has another --join (a:1,c:1,d:1)"},
+		"no list": {func(w *world) []*run {
+			return []*run{w.start("b:1", abc(), 3), w.start("c:1", []string{"b:1"}, 0)}
+		}, "c:1: has another --join (b:1)"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				a := w.start("a:1", abc(), 3)
+				others := tt.start(w)
+				time.Sleep(time.Minute)
+				if got := <-a.progress; !strings.Contains(got, tt.want) {
+					t.Errorf("progress is %q, want %q", got, tt.want)
+				}
+				for _, r := range others {
+					r.stop()
+				}
+				b, c := w.start("b:1", abc(), 3), w.start("c:1", abc(), 3)
+				w.formed(a, b, c)
+				for _, r := range []*run{a, b, c} {
+					r.stop()
+				}
+			})
+		})
+	}
+}
+
+// TestFormOtherCluster: a list with nodes of two clusters forms nothing and says so.
+func TestFormOtherCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		b := w.start("b:1", nil, 0)
+		w.formed(b)
+		w.dirs["a:1"] = filepath.Join(t.TempDir(), "data")
+		id := openIdentity(t, w.dirs["a:1"])
+		if err := id.mint(); err != nil {
+			t.Fatal(err)
+		}
+		closeIdentity(t, id)
+		a := w.start("a:1", []string{"a:1", "b:1"}, 2)
+		time.Sleep(time.Minute)
+		if got := <-a.progress; !strings.Contains(got, "wrong") || !strings.Contains(got, b.id.ClusterID()) {
+			t.Errorf("progress is %q", got)
+		}
+		a.stop()
+		if !errors.Is(a.err, context.Canceled) {
+			t.Errorf("form ended with %v", a.err)
+		}
+		b.stop()
+	})
+}
+
+func TestFormRefusesCommandLines(t *testing.T) {
+	tests := map[string]struct {
+		join   []string
+		expect int
+		want   string
+	}{
+		"expect alone": {nil, 3, "without --join"},
+		"too few":      {[]string{"a:1", "b:1"}, 3, "--bootstrap-expect is 3"},
+		"too many":     {abc(), 1, "--bootstrap-expect is 1"},
+		"not in it":    {[]string{"b:1", "c:1", "d:1"}, 3, "own peer address a:1"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				r := w.start("a:1", tt.join, tt.expect)
+				<-r.done
+				if r.err == nil || !strings.Contains(r.err.Error(), tt.want) {
+					t.Errorf("got %v, want %q", r.err, tt.want)
+				}
+				r.stop()
+				// With data the command line is not looked at.
+				id := openIdentity(t, w.dirs["a:1"])
+				if err := id.Adopt("c1"); err != nil {
+					t.Fatal(err)
+				}
+				closeIdentity(t, id)
+				r = w.start("a:1", tt.join, tt.expect)
+				<-r.done
+				if r.err != nil {
+					t.Errorf("with data: %v", r.err)
+				}
+				r.stop()
+			})
+		})
+	}
+}
+
+// TestFormChaos starts, stops and wipes four nodes at random moments, each start with
+// one of three lists, and holds every decision against all others (world.note). Without
+// wipes and with one list, the cluster must then form.
+func TestFormChaos(t *testing.T) {
+	lists := [][]string{abc(), {"b:1", "c:1", "d:1"}, {"a:1", "b:1", "c:1", "d:1"}}
+	decided, wiped := 0, 0
+	for seed := range uint64(150) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rnd := rand.New(rand.NewPCG(seed, 1))
+				w := newWorld(t)
+				calm := seed%3 == 0 // no wipes, one list
+				up := map[string]*run{}
+				for range 40 {
+					at := lists[2][rnd.IntN(4)]
+					switch r := up[at]; {
+					case r != nil:
+						r.stop()
+						delete(up, at)
+						if !calm && rnd.IntN(4) == 0 {
+							w.wipe(at)
+							wiped++
+						}
+					case calm:
+						up[at] = w.start(at, lists[2], 4)
+					default:
+						list := lists[rnd.IntN(3)]
+						up[at] = w.start(at, list, len(list))
+					}
+					time.Sleep(time.Duration(rnd.Int64N(int64(2 * time.Second))))
+				}
+				if calm {
+					var runs []*run
+					for _, at := range lists[2] {
+						if up[at] == nil {
+							up[at] = w.start(at, lists[2], 4)
+						}
+						runs = append(runs, up[at])
+					}
+					w.formed(runs...)
+				}
+				for _, r := range up {
+					r.stop()
+				}
+				decided += len(w.made)
+			})
+		})
+	}
+	if decided < 60 || wiped < 300 {
+		t.Errorf("only %d clusters decided and %d nodes wiped: the test shows nothing", decided, wiped)
+	}
+}

@@ -1,0 +1,161 @@
+package peer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"coordd.dev/raftstore"
+)
+
+const (
+	recordFile    = "node.json"
+	lockFile      = "lock"
+	recordVersion = 1
+)
+
+// A Phase is how far a node has come in becoming a member of a cluster. It only ever
+// goes forward: fresh, forming, decided, member; or fresh, adopted, member.
+type Phase string
+
+const (
+	// PhaseFresh: in no cluster.
+	PhaseFresh Phase = "fresh"
+	// PhaseForming: this node minted its cluster's id and collects who adopts it.
+	PhaseForming Phase = "forming"
+	// PhaseDecided: this node fixed the first configuration; raft has to have it yet.
+	PhaseDecided Phase = "decided"
+	// PhaseAdopted: this node has the cluster id of others and waits for raft.
+	PhaseAdopted Phase = "adopted"
+	// PhaseMember: raft's own data has a configuration with this node.
+	PhaseMember Phase = "member"
+)
+
+// follows says which phases a phase may come after.
+func (p Phase) follows(before Phase) bool {
+	switch p {
+	case PhaseForming, PhaseAdopted:
+		return before == PhaseFresh
+	case PhaseDecided:
+		return before == PhaseFresh || before == PhaseForming
+	case PhaseMember:
+		return before == PhaseDecided || before == PhaseAdopted || before == PhaseMember
+	case PhaseFresh:
+		return false
+	}
+	return false
+}
+
+// A record is what the data directory says about its node. It is the only thing that
+// formation writes, and one write of it is one decision.
+type record struct {
+	Version   int    `json:"version"`
+	NodeID    string `json:"node_id"`
+	ClusterID string `json:"cluster_id,omitempty"`
+	Phase     Phase  `json:"phase"`
+	// Servers is the first configuration, from PhaseDecided until PhaseMember.
+	Servers []raftstore.Member `json:"servers,omitempty"`
+}
+
+func (r record) validate() error {
+	var errs []error
+	if r.Version != recordVersion {
+		errs = append(errs, fmt.Errorf("version %d is not known to this coordd", r.Version))
+	}
+	if r.NodeID == "" {
+		errs = append(errs, errors.New("no node id"))
+	}
+	switch r.Phase {
+	case PhaseFresh, PhaseForming, PhaseDecided, PhaseAdopted, PhaseMember:
+	default:
+		errs = append(errs, fmt.Errorf("unknown phase %q", r.Phase))
+	}
+	if (r.Phase == PhaseFresh) != (r.ClusterID == "") {
+		errs = append(errs, fmt.Errorf("phase %q with cluster id %q", r.Phase, r.ClusterID))
+	}
+	if (r.Phase == PhaseDecided) != (len(r.Servers) > 0) {
+		errs = append(errs, fmt.Errorf("phase %q with %d servers", r.Phase, len(r.Servers)))
+	}
+	return errors.Join(errs...)
+}
+
+// readRecord returns fs.ErrNotExist if the directory has none yet.
+func readRecord(dir string) (record, error) {
+	path := filepath.Join(dir, recordFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return record{}, fmt.Errorf("read identity: %w", err)
+	}
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return record{}, damaged(path, err)
+	}
+	if err := r.validate(); err != nil {
+		return record{}, damaged(path, err)
+	}
+	return r, nil
+}
+
+func damaged(path string, err error) error {
+	return fmt.Errorf("read identity: %s is damaged (%w): restore it, or wipe the whole "+
+		"directory %s and add the node anew", path, err, filepath.Dir(path))
+}
+
+// writeRecord replaces the record: after a crash the directory has the old one or the
+// new one, whole. The directory is synced too, else the rename may be lost with the
+// power, and with it a promise that was already sent.
+func writeRecord(dir string, r record) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write identity: %w", err)
+		}
+	}()
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, recordFile)
+	if err := writeSynced(path+".new", append(data, '\n')); err != nil {
+		return err
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func writeSynced(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDir makes the data directory, and makes its entry in its parent durable.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(filepath.Clean(dir)))
+}
