@@ -1,0 +1,167 @@
+package server
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+)
+
+// Bounds of one AttachResponse. A frame ends with the outcome that reaches one of them.
+const (
+	frameOutcomes = 4096
+	frameBytes    = 256 << 10
+)
+
+// Estimates of what an outcome takes in an outbox and on the wire.
+const (
+	outcomeBytes = 48
+	partyBytes   = 96
+)
+
+// outcome is a machine.Event of a call without what only other events have: a quarter of
+// its size, for outboxes that may hold many.
+type outcome struct {
+	seq         park.Seq
+	token       park.Token
+	value       int64
+	description *machine.Description
+	arm         uint32
+	code        park.Code
+}
+
+// size estimates bytes.
+func (o *outcome) size() int {
+	n := outcomeBytes
+	if d := o.description; d != nil {
+		n += sizeOf(d.Holders) + sizeOf(d.Waiters)
+	}
+	return n
+}
+
+func sizeOf(parties []machine.Party) int {
+	n := 0
+	for i := range parties {
+		n += partyBytes + len(parties[i].Who) + len(parties[i].Note)
+	}
+	return n
+}
+
+// attachedOf answers an Attach.
+func attachedOf(e *machine.Event, node string) *coordv1.AttachResponse {
+	replaced := make([]*coordv1.Outcome, len(e.Replaced))
+	for i, o := range e.Replaced {
+		replaced[i] = &coordv1.Outcome{
+			Seq:   uint64(o.Seq),
+			Code:  coordv1.Code(o.Code),
+			Token: uint64(o.Token),
+			Arm:   uint32(o.Arm),
+			Value: o.Value,
+		}
+	}
+	return &coordv1.AttachResponse{Frame: &coordv1.AttachResponse_Attached{Attached: &coordv1.Attached{
+		SessionId:       uint64(e.Session),
+		LastSeq:         uint64(e.Last),
+		ReplacedLastSeq: uint64(e.ReplacedLast),
+		Replaced:        replaced,
+		ReplacedGone:    e.ReplacedGone,
+		Node:            node,
+	}}}
+}
+
+// outcomesOf converts the first of batch, as many as a frame may hold, and returns the
+// rest. gRPC may keep a message that was sent, so nothing of it is used again; but all
+// its outcomes are one allocation.
+func outcomesOf(batch []outcome) (*coordv1.AttachResponse, []outcome) {
+	n, size := 0, 0
+	for n < len(batch) && n < frameOutcomes && size < frameBytes {
+		size += batch[n].size()
+		n++
+	}
+	slab := make([]coordv1.Outcome, n)
+	out := make([]*coordv1.Outcome, n)
+	for i := range slab {
+		from, to := &batch[i], &slab[i]
+		to.Seq, to.Code, to.Token = uint64(from.seq), coordv1.Code(from.code), uint64(from.token)
+		to.Arm, to.Value = from.arm, from.value
+		if from.description != nil {
+			to.Description = descriptionOf(from.description)
+		}
+		out[i] = to
+	}
+	return &coordv1.AttachResponse{Frame: &coordv1.AttachResponse_Outcomes{
+		Outcomes: &coordv1.Outcomes{Outcomes: out},
+	}}, batch[n:]
+}
+
+func descriptionOf(d *machine.Description) *coordv1.Description {
+	return &coordv1.Description{
+		Kind:    coordv1.Kind(d.On.Kind),
+		Name:    d.On.Name,
+		Index:   d.Index,
+		Holders: partiesOf(d.Holders),
+		Waiters: partiesOf(d.Waiters),
+		Waiting: d.Waiting,
+		Limit:   d.Limit,
+		Held:    d.Held,
+	}
+}
+
+func partiesOf(in []machine.Party) []*coordv1.Party {
+	out := make([]*coordv1.Party, len(in))
+	for i := range in {
+		p := &in[i]
+		out[i] = &coordv1.Party{
+			SessionId: uint64(p.Session),
+			Who:       whoOf(p.Who),
+			Note:      p.Note,
+			Token:     uint64(p.Token),
+			Shared:    p.Shared,
+			Count:     p.N,
+			For:       durationOf(p.For),
+		}
+		if p.Delayed != 0 {
+			out[i].Delayed = durationOf(p.Delayed)
+		}
+	}
+	return out
+}
+
+// whoOf decodes what openingOf encoded. The log may hold what another version wrote:
+// then nobody is named.
+func whoOf(who string) *coordv1.Who {
+	if who == "" {
+		return nil
+	}
+	out := new(coordv1.Who)
+	if err := proto.Unmarshal([]byte(who), out); err != nil {
+		return nil
+	}
+	return out
+}
+
+func durationOf(nanos int64) *durationpb.Duration { return durationpb.New(time.Duration(nanos)) }
+
+func sessionsOf(list machine.SessionList) *coordv1.ListSessionsResponse {
+	out := &coordv1.ListSessionsResponse{
+		Index:    list.Index,
+		Sessions: make([]*coordv1.Session, len(list.Sessions)),
+	}
+	for i := range list.Sessions {
+		s := &list.Sessions[i]
+		out.Sessions[i] = &coordv1.Session{
+			SessionId: uint64(s.ID),
+			Who:       whoOf(s.Who),
+			Ttl:       durationOf(s.TTL),
+			Remaining: durationOf(s.Remaining),
+			Holds:     s.Holds,
+			Waits:     s.Waits,
+			Revoked:   s.Revoked,
+		}
+	}
+	return out
+}

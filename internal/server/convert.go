@@ -1,0 +1,243 @@
+package server
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+	"coordd.dev/lock"
+)
+
+// Bounds of a call or frame. The machine's own limits of an argument are its to enforce.
+const (
+	maxOps    = 16 << 10 // of a frame
+	maxRanges = 65_536   // as many as a session may have calls
+	secretLen = 16
+)
+
+// The values that stand for what the wire says and this version does not know.
+const (
+	noKind   park.Kind   = 0
+	noCommit park.Commit = 255
+)
+
+// attachOf converts an Attach frame, or says what is wrong with it.
+func attachOf(a *coordv1.Attach) (*machine.Attach, error) {
+	out := &machine.Attach{
+		Session:        park.SessionID(a.GetSessionId()),
+		Instance:       a.GetInstance(),
+		Epoch:          a.GetEpoch(),
+		Replaces:       park.SessionID(a.GetReplacesId()),
+		Secret:         secretOf(a.GetSecret()),
+		ReplacesSecret: secretOf(a.GetReplacesSecret()),
+	}
+	if n := len(a.GetSecret()); n != secretLen {
+		return nil, invalid("attach: secret has %d bytes, not %d; draw it at random", n, secretLen)
+	}
+	if out.Instance == 0 {
+		return nil, invalid("attach: instance is 0; draw it at random")
+	}
+	if out.Session != 0 && out.Replaces != 0 {
+		return nil, invalid("attach: it takes one session up and replaces another; do one of them")
+	}
+	if n := len(a.GetReplacesSecret()); out.Replaces != 0 && n != secretLen {
+		return nil, invalid("attach: replaces_secret has %d bytes, not %d; give the session's", n, secretLen)
+	}
+	var err error
+	if out.Wanted, err = rangesOf("wanted", a.GetWanted()); err != nil {
+		return nil, err
+	}
+	if out.Session == 0 {
+		err = openingOf(a, out)
+	}
+	return out, err
+}
+
+// openingOf converts what only a new session has.
+func openingOf(a *coordv1.Attach, out *machine.Attach) error {
+	ttl := nanos(a.GetTtl())
+	if ttl < machine.MinTTL || ttl > machine.MaxTTL {
+		return invalid("attach: ttl is %v; choose %v to %v", a.GetTtl().AsDuration(),
+			time.Duration(machine.MinTTL), time.Duration(machine.MaxTTL))
+	}
+	who, err := proto.MarshalOptions{Deterministic: true}.Marshal(a.GetWho())
+	if err != nil {
+		return invalid("attach: who: %v; correct it", err)
+	}
+	if len(who) > machine.MaxWho {
+		return invalid("attach: who has %d bytes, at most %d may be kept; shorten it",
+			len(who), machine.MaxWho)
+	}
+	out.TTL, out.Who = ttl, string(who)
+	return nil
+}
+
+// secretOf is what the log knows of a secret.
+func secretOf(secret []byte) machine.Secret {
+	sum := sha256.Sum256(secret)
+	return machine.Secret(sum[:len(machine.Secret{})])
+}
+
+func rangesOf(field string, in []*coordv1.SeqRange) ([]machine.Range, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	if len(in) > maxRanges {
+		return nil, invalid("%s: %d ranges, at most %d; join neighbours", field, len(in), maxRanges)
+	}
+	out := make([]machine.Range, len(in))
+	last := uint64(0)
+	for i, r := range in {
+		first, end := r.GetFirst(), r.GetLast()
+		if first <= last || end < first {
+			return nil, invalid("%s: range %d to %d is empty or not after %d; sort and join them",
+				field, first, end, last)
+		}
+		out[i], last = machine.Range{First: park.Seq(first), Last: park.Seq(end)}, end
+	}
+	return out, nil
+}
+
+// frameOf converts the ops of a session's stream. Only what would make the whole frame
+// unintelligible is an error here.
+func frameOf(session park.SessionID, epoch uint64, in *coordv1.Ops) (*machine.Frame, error) {
+	if n := len(in.GetOps()); n > maxOps {
+		return nil, invalid("frame: %d ops, at most %d; send the rest in another", n, maxOps)
+	}
+	acked, err := rangesOf("acknowledged", in.GetAcknowledged())
+	if err != nil {
+		return nil, err
+	}
+	out := &machine.Frame{Session: session, Epoch: epoch, Acked: acked}
+	if len(in.GetOps()) == 0 {
+		return out, nil
+	}
+	arms := make([]park.Arm, 0, countArms(in.GetOps())) // one allocation for all ops
+	out.Ops = make([]machine.Op, len(in.GetOps()))
+	for i, op := range in.GetOps() {
+		arms = convertOp(&out.Ops[i], op, arms)
+	}
+	return out, nil
+}
+
+func countArms(ops []*coordv1.Op) int {
+	n := 0
+	for _, op := range ops {
+		n += min(len(op.GetWait().GetArms()), machine.MaxArms+1)
+	}
+	return n
+}
+
+// convertOp fills out from in. The arms of a Wait are appended to arms.
+func convertOp(out *machine.Op, in *coordv1.Op, arms []park.Arm) []park.Arm {
+	out.Seq = park.Seq(in.GetSeq())
+	switch op := in.GetOp().(type) {
+	case *coordv1.Op_Wait:
+		out.Do = machine.DoWait
+		start := len(arms)
+		arms = appendArms(arms, op.Wait.GetArms())
+		convertWait(&out.Wait, op.Wait)
+		out.Wait.Arms = arms[start:len(arms):len(arms)]
+	case *coordv1.Op_End:
+		out.Do, out.To = machine.DoEnd, park.Seq(op.End.GetTarget())
+	case *coordv1.Op_Release:
+		out.Do, out.To, out.N = machine.DoRelease, park.Seq(op.Release.GetTarget()), op.Release.GetCount()
+	case *coordv1.Op_Resize:
+		out.Do, out.N = machine.DoResize, op.Resize.GetLimit()
+		out.On = park.Object{Kind: park.KindSemaphore, Name: clip(op.Resize.GetName(), lock.MaxName)}
+	case *coordv1.Op_Describe:
+		out.Do = machine.DoDescribe
+		out.On = park.Object{Kind: kindOf(op.Describe.GetKind()), Name: clip(op.Describe.GetName(), lock.MaxName)}
+	case *coordv1.Op_Noop:
+		out.Do = machine.DoNoop
+	case *coordv1.Op_Leave:
+		out.Do = machine.DoLeave
+	default:
+		// A later version's op, or none. Its seq must be spent and its answer be
+		// INVALID: that is what resizing nothing to nothing gets.
+		out.Do = machine.DoResize
+	}
+	return arms
+}
+
+func convertWait(out *machine.Wait, in *coordv1.Wait) {
+	out.Commit = commitOf(in.GetCommit())
+	out.Try = in.GetTry()
+	out.Prio = in.GetPriority()
+	out.Delay = nanos(in.GetLockDelay())
+	out.Limit = nanos(in.GetWaitLimit())
+	out.Note = clip(in.GetNote(), machine.MaxNote)
+}
+
+func appendArms(arms []park.Arm, in []*coordv1.Arm) []park.Arm {
+	for _, arm := range in[:min(len(in), machine.MaxArms+1)] {
+		n := arm.GetCount()
+		kind := kindOf(arm.GetKind())
+		if kind == park.KindLock && n == 0 {
+			n = 1 // the wire has no count of locks
+		}
+		arms = append(arms, park.Arm{
+			On:     park.Object{Kind: kind, Name: clip(arm.GetName(), lock.MaxName)},
+			Shared: arm.GetShared(),
+			N:      n,
+			Limit:  arm.GetLimit(),
+		})
+	}
+	return arms
+}
+
+// urgent says that a frame may not be refused for load: it lets go, or takes nothing.
+func urgent(f *machine.Frame) bool {
+	for i := range f.Ops {
+		switch f.Ops[i].Do {
+		case machine.DoEnd, machine.DoRelease, machine.DoNoop, machine.DoLeave:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func kindOf(k coordv1.Kind) park.Kind {
+	switch k {
+	case coordv1.Kind_KIND_LOCK:
+		return park.KindLock
+	case coordv1.Kind_KIND_SEMAPHORE:
+		return park.KindSemaphore
+	default:
+		return noKind
+	}
+}
+
+func commitOf(c coordv1.Commit) park.Commit {
+	switch c {
+	case coordv1.Commit_COMMIT_UNSPECIFIED, coordv1.Commit_COMMIT_ANY:
+		return park.Any
+	case coordv1.Commit_COMMIT_FIRST:
+		return park.First
+	case coordv1.Commit_COMMIT_ALL:
+		return park.Every
+	default:
+		return noCommit
+	}
+}
+
+// clip cuts s off one byte past limit: still too long for the machine, which refuses it,
+// but cheap in the log. It never copies.
+func clip(s string, limit int) string { return s[:min(len(s), limit+1)] }
+
+// nanos is -1, which no field allows, for what is no duration.
+func nanos(d *durationpb.Duration) int64 {
+	if d == nil {
+		return 0
+	}
+	if !d.IsValid() {
+		return -1
+	}
+	return int64(d.AsDuration())
+}

@@ -1,0 +1,36 @@
+// Package server is the shell around the machine: it carries what clients send into the
+// log, and what the machine says of it back to them. It decides nothing that the log
+// does not decide.
+//
+// Invariants:
+//
+//  1. Every node applies; only the leader serves. A node that does not lead passes a
+//     call on to the one that does, at most once; of coord.v1 only Status is always local.
+//  2. A stream is registered under (instance, epoch) before its Attach is submitted, so
+//     that no answer can come too early. EventAttached gives it the session; from there
+//     to its end it gets every event of that session, in log order.
+//  3. Apply never waits for a client. It appends to outboxes; a client that reads too
+//     slowly is cut, and gets its answers when it attaches again.
+//  4. A session has at most one bound stream on a node, the latest in log order.
+//  5. One goroutine submits all commands of a stream, in the order in which they came.
+//     If one fails the stream is cut, and the client sends again what was not answered:
+//     seqs make that exactly once. Nothing is ever retried here.
+//  6. A stream belongs to a term of this node's leadership, and is cut with it. A
+//     restored snapshot cuts all streams of the node (SEMANTICS B5).
+//  7. A definite answer about a session comes out of an applied entry, never out of the
+//     present state of a node that may have been deposed.
+//  8. An argument of one op that breaks a limit is the machine's to refuse, because its
+//     seq must be spent. What makes a whole frame unintelligible ends that call.
+//  9. Nothing is proposed before the cluster is founded (Bootstrap), so that no token
+//     lies below the floor (SEMANTICS C1).
+//  10. Every queue has a bound: bytes in flight and outbox of a stream, leases and ranges
+//     of a call, ops of a frame, streams of a connection.
+//  11. Every goroutine ends with its stream or with Stop, which waits for it.
+//
+// Where time is: Replica notes when the next thing falls due by the local clock, and the
+// server ticks the log then (SEMANTICS A2). Renewals wait up to 100 ms for company. The
+// server has no other clock, and no timer of a session.
+//
+// What it does not do: dedupe, expire, grant, order (machine); replicate (raftstore);
+// know its peers (Config.Locate).
+package server

@@ -1,0 +1,191 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+	"coordd.dev/raftstore"
+)
+
+// Keys of an ErrorInfo's metadata.
+const (
+	metaLeader  = "leader"  // of NO_LEADER: where clients reach the leader
+	metaLimit   = "limit"   // of LIMIT: which one
+	metaRevoked = "revoked" // of SESSION_OVER: "true" if an operator took it back
+)
+
+// The domain of every ErrorInfo.
+const errorDomain = "coordd.dev"
+
+// After so long a client that was refused for load may try again.
+const retryDelay = 200 * time.Millisecond
+
+// codeOf is the gRPC half of the one table from reasons to statuses.
+func codeOf(reason coordv1.Reason) codes.Code {
+	switch reason {
+	case coordv1.Reason_REASON_INVALID:
+		return codes.InvalidArgument
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING:
+		return codes.Unavailable
+	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:
+		return codes.Unknown // never retried by a generic policy
+	case coordv1.Reason_REASON_SESSION_OVER:
+		return codes.FailedPrecondition
+	case coordv1.Reason_REASON_NOT_YOURS:
+		return codes.PermissionDenied
+	case coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
+		return codes.Aborted // go on at a higher level: attach again
+	case coordv1.Reason_REASON_LIMIT, coordv1.Reason_REASON_OVERLOADED:
+		return codes.ResourceExhausted
+	case coordv1.Reason_REASON_NOT_FOUND:
+		return codes.NotFound
+	case coordv1.Reason_REASON_UNSPECIFIED:
+	}
+	return codes.Internal
+}
+
+// Error returns the refusal of a call: a status with the reason's code and an ErrorInfo.
+// The message reads "what: why; what next". metadata may be nil. The client has the
+// inverse.
+func Error(reason coordv1.Reason, message string, metadata map[string]string) error {
+	st := status.New(codeOf(reason), message)
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
+		Domain:   errorDomain,
+		Reason:   strings.TrimPrefix(reason.String(), "REASON_"),
+		Metadata: maps.Clone(metadata),
+	}}
+	if reason == coordv1.Reason_REASON_OVERLOADED {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
+	}
+	if detailed, err := st.WithDetails(details...); err == nil {
+		st = detailed
+	}
+	return st.Err()
+}
+
+// hasReason says whether err is one of Error's.
+func hasReason(err error) bool {
+	for _, d := range status.Convert(err).Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.Domain == errorDomain {
+			return true
+		}
+	}
+	return false
+}
+
+func invalid(format string, args ...any) error {
+	return Error(coordv1.Reason_REASON_INVALID, fmt.Sprintf(format, args...), nil)
+}
+
+func errStopping() error {
+	return Error(coordv1.Reason_REASON_STOPPING, "node: is shutting down; use another node", nil)
+}
+
+func errOverloaded(what, why string) error {
+	return Error(coordv1.Reason_REASON_OVERLOADED, what+": "+why+"; try again later", nil)
+}
+
+// errNoLeader names the leader's client address if there is a known one.
+func errNoLeader(what, leader string) error {
+	if leader == "" {
+		return Error(coordv1.Reason_REASON_NO_LEADER,
+			what+": no leader is known at this node; try again, or another node", nil)
+	}
+	return Error(coordv1.Reason_REASON_NO_LEADER,
+		what+": this node does not lead; try "+leader, map[string]string{metaLeader: leader})
+}
+
+// refusal is the status that answers or ends a stream which the machine refuses.
+func refusal(session park.SessionID, r machine.Refusal) error {
+	what := "session " + session.String()
+	if session == 0 {
+		what = "attach"
+	}
+	switch r {
+	case machine.RefusedOver:
+		return Error(coordv1.Reason_REASON_SESSION_OVER,
+			what+": it has ended, or never was; open another", nil)
+	case machine.RefusedRevoked:
+		return Error(coordv1.Reason_REASON_SESSION_OVER,
+			what+": an operator revoked it; open another", map[string]string{metaRevoked: "true"})
+	case machine.RefusedNotYours:
+		return Error(coordv1.Reason_REASON_NOT_YOURS,
+			what+": secret or instance is not the session's; open another", nil)
+	case machine.RefusedOldEpoch:
+		return Error(coordv1.Reason_REASON_OLD_EPOCH,
+			what+": a later stream has taken over; attach with a higher epoch", nil)
+	case machine.RefusedGap:
+		return Error(coordv1.Reason_REASON_GAP,
+			what+": a seq was skipped; attach again and send what follows last_seq", nil)
+	case machine.RefusedInvalid:
+		return invalid("%s: TTL, who or ranges break a limit; correct them", what)
+	case machine.RefusedLimit:
+		return Error(coordv1.Reason_REASON_LIMIT,
+			what+": the cluster has as many sessions as it can have; retry later",
+			map[string]string{metaLimit: "sessions"})
+	case machine.RefusedUnready:
+		return errNoLeader(what, "")
+	}
+	return status.Errorf(codes.Internal, "%s: refused for the unknown reason %d", what, r)
+}
+
+// proposalError is the status of a unary call whose proposal failed.
+func proposalError(ctx context.Context, what, leader string, err error) error {
+	switch {
+	case errors.Is(err, raftstore.ErrNotLeader):
+		return errNoLeader(what, leader)
+	case errors.Is(err, raftstore.ErrOverloaded):
+		return errOverloaded(what, "more bytes wait to be committed than may")
+	case errors.Is(err, raftstore.ErrClosed):
+		return errStopping()
+	case errors.Is(err, raftstore.ErrUnknown):
+		why := "the leader could not learn whether it was committed"
+		if ctx.Err() != nil {
+			why = "the call ended before its answer"
+		}
+		return Error(coordv1.Reason_REASON_UNKNOWN_OUTCOME,
+			what+": "+why+"; look before you repeat it", nil)
+	case ctx.Err() != nil:
+		return status.FromContextError(ctx.Err()).Err() // before it was proposed
+	}
+	return status.Errorf(codes.Internal, "%s: %v", what, err)
+}
+
+// streamError is the status that ends a stream whose command failed. Whether it was
+// committed does not matter: the client attaches again and its seqs settle it.
+func streamError(leader string, err error) error {
+	switch {
+	case errors.Is(err, raftstore.ErrOverloaded):
+		return errOverloaded("stream", "more bytes wait to be committed than may")
+	case errors.Is(err, raftstore.ErrClosed):
+		return errStopping()
+	}
+	return errNoLeader("stream", leader)
+}
+
+// receiveError is the status that ends a stream whose next frame could not be received.
+func receiveError(err error) error {
+	switch status.Code(err) {
+	case codes.Internal:
+		return invalid("frame: it is no AttachRequest; use coord/v1/session.proto")
+	case codes.ResourceExhausted:
+		return Error(coordv1.Reason_REASON_LIMIT,
+			fmt.Sprintf("frame: it is larger than %d bytes; send fewer ops at once", maxMessage),
+			map[string]string{metaLimit: "message"})
+	default:
+		return err
+	}
+}

@@ -1,0 +1,286 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	coordv1 "coordd.dev/api/coord/v1"
+)
+
+// A forwarder passes calls on to the leader: any method of any registered service, by
+// its descriptor. It does not look at what it carries, and a status goes back as it came.
+type forwarder struct {
+	cfg    Config
+	leader *leader
+	pumps  sync.WaitGroup // of streams: what the client sends
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[string]connection // by node id; as many as have led
+	calls  map[*passage]struct{}
+}
+
+// A connection is to a node that leads, or has led.
+type connection struct {
+	*grpc.ClientConn
+	addr string
+}
+
+// A passage is one call under way.
+type passage struct {
+	f      *forwarder
+	leader string // node id
+	conn   connection
+	cancel context.CancelCauseFunc
+}
+
+func newForwarder(cfg Config, l *leader) *forwarder {
+	return &forwarder{
+		cfg:    cfg,
+		leader: l,
+		conns:  make(map[string]connection),
+		calls:  make(map[*passage]struct{}),
+	}
+}
+
+// unary passes one call on.
+func (f *forwarder) unary(ctx context.Context, leader, method string, req any) (any, error) {
+	ctx, c, err := f.begin(ctx, leader, method)
+	if err != nil {
+		return nil, err
+	}
+	defer c.end(nil)
+	_, out, err := messagesOf(method)
+	if err != nil {
+		return nil, err
+	}
+	response := out.New().Interface()
+	if err := c.conn.Invoke(ctx, method, req, response); err != nil {
+		return nil, c.fault(ctx, err, coordv1.Reason_REASON_UNKNOWN_OUTCOME)
+	}
+	return response, nil
+}
+
+// stream passes one stream on. It ends when the leader ends it, or its client goes.
+func (f *forwarder) stream(ss grpc.ServerStream, leader string, info *grpc.StreamServerInfo) error {
+	ctx, c, err := f.begin(ss.Context(), leader, info.FullMethod)
+	if err != nil {
+		return err
+	}
+	defer c.end(nil)
+	in, out, err := messagesOf(info.FullMethod)
+	if err != nil {
+		return err
+	}
+	desc := &grpc.StreamDesc{ServerStreams: info.IsServerStream, ClientStreams: info.IsClientStream}
+	up, err := c.conn.NewStream(ctx, desc, info.FullMethod)
+	if err != nil {
+		return c.fault(ctx, err, coordv1.Reason_REASON_NO_LEADER)
+	}
+	f.pumps.Go(func() { c.pump(ss, up, in) })
+	for {
+		m := out.New().Interface()
+		switch err := up.RecvMsg(m); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return c.fault(ctx, err, coordv1.Reason_REASON_NO_LEADER)
+		}
+		if err := ss.SendMsg(m); err != nil {
+			return err
+		}
+	}
+}
+
+// pump carries what the client sends. It ends with the client's stream at the latest: the
+// handler of that has then returned.
+func (c *passage) pump(ss grpc.ServerStream, up grpc.ClientStream, in protoreflect.MessageType) {
+	for {
+		m := in.New().Interface()
+		err := ss.RecvMsg(m)
+		if errors.Is(err, io.EOF) {
+			_ = up.CloseSend() // never fails
+			return
+		}
+		if err != nil {
+			c.end(receiveError(err))
+			return
+		}
+		if up.SendMsg(m) != nil {
+			return // RecvMsg of up says why
+		}
+	}
+}
+
+// begin prepares to pass a call on to the node that leads.
+func (f *forwarder) begin(ctx context.Context, leader, method string) (context.Context, *passage, error) {
+	addr, err := f.leader.find(ctx, leader)
+	if err != nil {
+		f.cfg.Logger.Warn("forward", "method", method, "err", err)
+		return nil, nil, errNoLeader(method, "")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, nil, errStopping()
+	}
+	conn, err := f.connect(leader, addr)
+	if err != nil {
+		return nil, nil, fmt.Errorf("forward %s to %s: %w", method, addr, err)
+	}
+	ctx, cancel := context.WithCancelCause(outgoing(ctx, f.cfg.NodeID))
+	c := &passage{f: f, leader: leader, conn: conn, cancel: cancel}
+	f.calls[c] = struct{}{}
+	return ctx, c, nil
+}
+
+// end ends the call, for err if it is the first to say.
+func (c *passage) end(err error) {
+	c.cancel(err)
+	c.f.mu.Lock()
+	defer c.f.mu.Unlock()
+	delete(c.f.calls, c)
+}
+
+// fault is the status for an error of the call to the leader. If that could not be
+// reached the address is forgotten, and the status has the given reason.
+func (c *passage) fault(ctx context.Context, err error, reason coordv1.Reason) error {
+	if cause := context.Cause(ctx); hasReason(cause) {
+		return cause // cut here
+	}
+	if status.Code(err) != codes.Unavailable || hasReason(err) {
+		return err
+	}
+	c.f.leader.forget(c.conn.addr)
+	return Error(reason, fmt.Sprintf("forward to leader at %s: %s; try again",
+		c.conn.addr, status.Convert(err).Message()), nil)
+}
+
+// outgoing carries a call's metadata over, marks it, and keeps its deadline.
+func outgoing(ctx context.Context, node string) context.Context {
+	out := metadata.MD{}
+	in, _ := metadata.FromIncomingContext(ctx)
+	for key, values := range in {
+		if !reserved(key) {
+			out[key] = values
+		}
+	}
+	out.Set(forwardedKey, node)
+	return metadata.NewOutgoingContext(ctx, out)
+}
+
+// reserved is what gRPC sets by itself.
+func reserved(key string) bool {
+	return strings.HasPrefix(key, ":") || strings.HasPrefix(key, "grpc-") ||
+		key == "content-type" || key == "user-agent" || key == "te"
+}
+
+// connect returns the connection to a node. mu is held; it does not wait.
+func (f *forwarder) connect(node, addr string) (connection, error) {
+	old, ok := f.conns[node]
+	if ok && old.addr == addr {
+		return old, nil
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr, f.dialOptions()...)
+	if err != nil {
+		return connection{}, err
+	}
+	if ok { // it moved
+		_ = old.Close() // fails only if it is closed already
+	}
+	f.conns[node] = connection{conn, addr}
+	return f.conns[node], nil
+}
+
+func (f *forwarder) dialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(f.cfg.Dial),
+		grpc.WithInitialWindowSize(windowBytes),
+		grpc.WithInitialConnWindowSize(windowBytes),
+		// The leader is trusted, and what it says was bounded by the machine.
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: 50 * time.Millisecond, Multiplier: 2, Jitter: 0.2, MaxDelay: time.Second,
+			},
+			MinConnectTimeout: time.Second,
+		}),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
+		grpc.WithDisableServiceConfig(),
+	}
+}
+
+// cutOthers ends the calls to other nodes than leader, which is tried at once even if it
+// did not answer before.
+func (f *forwarder) cutOthers(leader string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if conn, ok := f.conns[leader]; ok {
+		conn.ResetConnectBackoff()
+	}
+	for c := range f.calls {
+		if c.leader != leader {
+			c.cancel(errNoLeader("forwarded call", ""))
+		}
+	}
+}
+
+// cutAll ends every call.
+func (f *forwarder) cutAll(why error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.calls {
+		c.cancel(why)
+	}
+}
+
+// close ends every call and lets no other begin. It waits for the forwarder's goroutines,
+// so the handlers must be able to end.
+func (f *forwarder) close() {
+	f.cutAll(errStopping())
+	f.mu.Lock()
+	f.closed = true
+	for _, conn := range f.conns {
+		_ = conn.Close() // fails only if it is closed already
+	}
+	f.mu.Unlock()
+	f.pumps.Wait()
+}
+
+// messagesOf returns the types of a method's request and response.
+func messagesOf(method string) (in, out protoreflect.MessageType, err error) {
+	name := strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil {
+		return nil, nil, status.Errorf(codes.Unimplemented, "forward %s: %v", method, err)
+	}
+	desc, ok := found.(protoreflect.MethodDescriptor)
+	if !ok {
+		return nil, nil, status.Errorf(codes.Unimplemented, "forward %s: not a method", method)
+	}
+	in, err = protoregistry.GlobalTypes.FindMessageByName(desc.Input().FullName())
+	if err == nil {
+		out, err = protoregistry.GlobalTypes.FindMessageByName(desc.Output().FullName())
+	}
+	if err != nil {
+		return nil, nil, status.Errorf(codes.Unimplemented, "forward %s: %v", method, err)
+	}
+	return in, out, nil
+}

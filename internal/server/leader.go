@@ -1,0 +1,185 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+const (
+	// leaderWait is how long a call waits for a leader to be known: an election. A
+	// client that was refused at once would have to poll.
+	leaderWait = time.Second
+
+	// lookupPause is between two tries to learn the address of the leader.
+	lookupPause = 500 * time.Millisecond
+)
+
+// leader remembers where clients reach the node that leads.
+type leader struct {
+	locate func(ctx context.Context, nodeID string) (string, error)
+
+	mu   sync.Mutex
+	id   string // whose address addr is
+	addr string
+}
+
+func newLeader(locate func(context.Context, string) (string, error)) *leader {
+	return &leader{locate: locate}
+}
+
+// known is the address of node id, "" if it is not known. It never waits.
+func (l *leader) known(id string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.id != id {
+		return ""
+	}
+	return l.addr
+}
+
+// find returns the address of node id, and remembers it.
+func (l *leader) find(ctx context.Context, id string) (string, error) {
+	if addr := l.known(id); addr != "" {
+		return addr, nil
+	}
+	addr, err := l.locate(ctx, id)
+	if err != nil {
+		return "", fmt.Errorf("locate leader %s: %w", id, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.id, l.addr = id, addr
+	return addr, nil
+}
+
+// forget drops an address at which the node did not answer: it may have moved.
+func (l *leader) forget(addr string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.addr == addr {
+		l.addr = ""
+	}
+}
+
+// lookup finds the address of a new leader before anybody asks, until ctx ends.
+func (l *leader) lookup(ctx context.Context, id string) {
+	for {
+		if _, err := l.find(ctx, id); err == nil {
+			return
+		}
+		select {
+		case <-time.After(lookupPause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// leaderHint is the client address of the leader if it is known, and another node.
+func (s *Server) leaderHint() string {
+	l, _ := s.cfg.Log.Leadership()
+	if l.LeaderID == "" || l.LeaderID == s.cfg.NodeID {
+		return ""
+	}
+	return s.leader.known(l.LeaderID)
+}
+
+// leading is the term in which this node may serve, 0 if it may not: it leads, and the
+// cluster is founded.
+func (s *Server) leading() uint64 {
+	l, _ := s.cfg.Log.Leadership()
+	if !l.Leading || s.cfg.Replica.clusterID() == "" {
+		return 0
+	}
+	return l.Term
+}
+
+// route says who serves a call: leader is "" if this node does. It waits for a leader.
+func (s *Server) route(ctx context.Context, what string) (leader string, err error) {
+	limit := time.NewTimer(leaderWait)
+	defer limit.Stop()
+	for {
+		l, changed := s.cfg.Log.Leadership()
+		founded := s.cfg.Replica.founded
+		switch {
+		case l.Leading && s.cfg.Replica.clusterID() != "":
+			return "", nil
+		case l.LeaderID != "" && l.LeaderID != s.cfg.NodeID:
+			return l.LeaderID, nil
+		case !l.Leading:
+			founded = nil // it may be closed already
+		}
+		select {
+		case <-changed:
+		case <-founded:
+		case <-limit.C:
+			return "", errNoLeader(what, "")
+		case <-s.stopping:
+			return "", errStopping()
+		case <-ctx.Done():
+			return "", errNoLeader(what, "")
+		}
+	}
+}
+
+// local says that a method is answered by the node that is asked: of coord.v1 only
+// Status, and everything that is not of coord.v1.
+func local(method string) bool {
+	return !strings.HasPrefix(method, "/coord.v1.") ||
+		strings.HasPrefix(method, "/coord.v1.ClusterService/")
+}
+
+// forwardedKey marks the metadata of a call that another node has passed on.
+const forwardedKey = "coordd-forwarded-by"
+
+// target is the leader that a call is to be passed on to, "" if it is to be served here.
+func (s *Server) target(ctx context.Context, method string) (string, error) {
+	select {
+	case <-s.stopping:
+		if !local(method) {
+			return "", errStopping()
+		}
+	default:
+	}
+	if local(method) {
+		return "", nil
+	}
+	leader, err := s.route(ctx, method)
+	if err != nil || leader == "" {
+		return "", err
+	}
+	if len(metadata.ValueFromIncomingContext(ctx, forwardedKey)) > 0 {
+		return "", errNoLeader(method, s.leaderHint()) // once is enough
+	}
+	return leader, nil
+}
+
+// unary is the interceptor that passes unary calls on.
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	leader, err := s.target(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	if leader == "" {
+		return handler(ctx, req)
+	}
+	return s.forward.unary(ctx, leader, info.FullMethod, req)
+}
+
+// stream is the interceptor that passes streams on.
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	leader, err := s.target(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	if leader == "" {
+		return handler(srv, ss)
+	}
+	return s.forward.stream(ss, leader, info)
+}

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"sync"
+
+	"coordd.dev/internal/machine"
+)
+
+// outboxBytes bounds what waits for a client that does not read, by estimate. It is
+// beyond what a session with as many calls as it may have gets at once by an Attach.
+const outboxBytes = 8 << 20
+
+// An outbox is what a stream still has to be sent, in log order. Apply appends to it and
+// never waits; the stream's handler drains it.
+type outbox struct {
+	// ready has a token whenever there may be something to drain.
+	ready chan struct{}
+	// over is closed when the stream is cut.
+	over chan struct{}
+
+	mu       sync.Mutex
+	attached *machine.Event // goes first
+	queue    []outcome
+	bytes    int
+	end      func() error // the status to end with; nil until cut
+}
+
+func newOutbox() *outbox {
+	return &outbox{ready: make(chan struct{}, 1), over: make(chan struct{})}
+}
+
+// wake tells the handler. It never waits.
+func (o *outbox) wake() {
+	select {
+	case o.ready <- struct{}{}:
+	default:
+	}
+}
+
+// attach puts the answer to the Attach before everything else. It does not wake.
+func (o *outbox) attach(e *machine.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.attached = e
+	o.bytes += len(e.Replaced) * outcomeBytes
+}
+
+// push appends outcomes, unless the outbox is cut, and reports whether they fit. It does
+// not wake, so that one entry's outcomes go out together.
+func (o *outbox) push(events []machine.Event) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.end != nil {
+		return true
+	}
+	for i := range events {
+		e := &events[i]
+		out := outcome{
+			seq: e.Seq, code: e.Code, token: e.Token,
+			arm: uint32(e.Arm), value: e.Value, description: e.Description,
+		}
+		o.bytes += out.size()
+		o.queue = append(o.queue, out)
+	}
+	return o.bytes <= outboxBytes
+}
+
+// cut ends the stream with why's error once it has been sent what there is; a nil error
+// is a stream that ended well. why runs in the handler. The first cut counts.
+func (o *outbox) cut(why func() error) { o.finish(why, false) }
+
+// drop is cut of a client that does not read: it is sent nothing more.
+func (o *outbox) drop(why func() error) { o.finish(why, true) }
+
+func (o *outbox) finish(why func() error, forget bool) {
+	o.mu.Lock()
+	first := o.end == nil
+	if first {
+		o.end = why
+	}
+	if forget {
+		o.queue, o.attached, o.bytes = nil, nil, 0
+	}
+	o.mu.Unlock()
+	if first {
+		close(o.over)
+	}
+	o.wake()
+}
+
+// drained is what an outbox held.
+type drained struct {
+	attached *machine.Event
+	outcomes []outcome
+	end      func() error
+}
+
+// drain empties the outbox. spare is a slice that its next outcomes may use.
+func (o *outbox) drain(spare []outcome) drained {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := drained{attached: o.attached, outcomes: o.queue, end: o.end}
+	o.attached, o.queue, o.bytes = nil, spare[:0], 0
+	return out
+}

@@ -1,0 +1,185 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+	"coordd.dev/raftstore"
+)
+
+const (
+	// maxLeases bounds one Renew call, and about so many one command.
+	maxLeases = 10_000
+
+	// Renewals wait for others so long at most (SEMANTICS A3): the shortest TTL among
+	// them divided by the first, and never longer than the second.
+	gatherShare = 20
+	gatherLimit = 100 * time.Millisecond
+)
+
+// Renew implements coordv1.SessionServiceServer. Whether a session is over is said by
+// the applied renewal only: this node may have been deposed, and be behind.
+func (s *sessions) Renew(ctx context.Context, req *coordv1.RenewRequest) (*coordv1.RenewResponse, error) {
+	leases := req.GetLeases()
+	if len(leases) > maxLeases {
+		return nil, Error(coordv1.Reason_REASON_LIMIT,
+			fmt.Sprintf("renew: %d leases, at most %d; use several calls", len(leases), maxLeases),
+			map[string]string{metaLimit: "leases"})
+	}
+	out := &coordv1.RenewResponse{Renewals: make([]coordv1.Renewal, len(leases))}
+	checked := s.check(leases, out.Renewals)
+	if len(checked.sessions) == 0 {
+		return out, nil
+	}
+	results, err := s.renewals.renew(ctx, checked.sessions, checked.wait)
+	if err != nil {
+		return nil, proposalError(ctx, "renew", s.leaderHint(), err)
+	}
+	for i, at := range checked.at {
+		out.Renewals[at] = coordv1.Renewal(results[i])
+		if checked.unknown[i] && !s.owns(leases[at]) {
+			out.Renewals[at] = coordv1.Renewal_RENEWAL_OVER
+		}
+	}
+	return out, nil
+}
+
+// checked is the leases of a call that go into the log.
+type checked struct {
+	sessions []park.SessionID
+	at       []int  // where in the call
+	unknown  []bool // not a session here yet: look again after
+	wait     time.Duration
+}
+
+// check answers the leases of others with over: an id is never used twice, so that a
+// wrong secret stays wrong.
+func (s *sessions) check(leases []*coordv1.Lease, out []coordv1.Renewal) checked {
+	c := checked{wait: gatherLimit}
+	for i, l := range leases {
+		id := park.SessionID(l.GetSessionId())
+		secret, ttl, ok := s.cfg.Replica.lease(id)
+		if ok && !same(secret, l.GetSecret()) || id == 0 {
+			out[i] = coordv1.Renewal_RENEWAL_OVER
+			continue
+		}
+		if ok {
+			c.wait = min(c.wait, ttl/gatherShare)
+		}
+		c.sessions = append(c.sessions, id)
+		c.at = append(c.at, i)
+		c.unknown = append(c.unknown, !ok)
+	}
+	return c
+}
+
+func (s *sessions) owns(l *coordv1.Lease) bool {
+	secret, _, ok := s.cfg.Replica.lease(park.SessionID(l.GetSessionId()))
+	return ok && same(secret, l.GetSecret())
+}
+
+func same(known machine.Secret, given []byte) bool {
+	secret := secretOf(given)
+	return subtle.ConstantTimeCompare(known[:], secret[:]) == 1
+}
+
+// A gatherer makes one command of the renewals of many calls.
+type gatherer struct {
+	log *raftstore.Log
+
+	waiting atomic.Bool // there is a batch; only a hint
+
+	mu    sync.Mutex
+	batch *renewals // nil if nobody waits
+}
+
+// renewals is one command. Its results are valid once done is closed.
+type renewals struct {
+	sessions []park.SessionID
+	due      time.Time
+	timer    *time.Timer
+	done     chan struct{}
+	results  []machine.Renewal
+	err      error
+}
+
+// renew returns the answers for ids once they are applied. They wait for others for wait
+// at most.
+func (g *gatherer) renew(ctx context.Context, ids []park.SessionID, wait time.Duration) ([]machine.Renewal, error) {
+	b, first := g.join(ids, wait)
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("renew: %w: %w", raftstore.ErrUnknown, context.Cause(ctx))
+	}
+	if b.err != nil {
+		return nil, b.err
+	}
+	return b.results[first : first+len(ids)], nil
+}
+
+// join puts ids into the present batch, from the returned place on.
+func (g *gatherer) join(ids []park.SessionID, wait time.Duration) (*renewals, int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	due := time.Now().Add(wait)
+	b := g.batch
+	switch {
+	case b == nil:
+		b = &renewals{due: due, done: make(chan struct{})}
+		b.timer = time.AfterFunc(wait, func() { g.flush(b) })
+		g.batch = b
+		g.waiting.Store(true)
+	case due.Before(b.due):
+		b.due = due
+		b.timer.Reset(wait)
+	}
+	first := len(b.sessions)
+	b.sessions = append(b.sessions, ids...)
+	if len(b.sessions) >= maxLeases {
+		b.timer.Reset(0)
+	}
+	return b, first
+}
+
+// ride sends what is gathered with an entry that is under way anyway.
+func (g *gatherer) ride() {
+	if !g.waiting.Load() {
+		return
+	}
+	g.mu.Lock()
+	b := g.batch
+	g.mu.Unlock()
+	if b != nil {
+		g.flush(b)
+	}
+}
+
+// flush submits b, unless that was done.
+func (g *gatherer) flush(b *renewals) {
+	g.mu.Lock()
+	if g.batch != b {
+		g.mu.Unlock()
+		return
+	}
+	g.batch = nil
+	g.waiting.Store(false)
+	g.mu.Unlock()
+	b.timer.Stop()
+	data := machine.AppendCommand(nil, &machine.Renew{Sessions: b.sessions})
+	g.log.Submit(data, true, func(_ uint64, result any, err error) {
+		b.results, _ = result.([]machine.Renewal)
+		b.err = err
+		if err == nil && len(b.results) != len(b.sessions) {
+			b.err = fmt.Errorf("renew: %d answers for %d sessions", len(b.results), len(b.sessions))
+		}
+		close(b.done)
+	})
+}

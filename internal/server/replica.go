@@ -1,0 +1,223 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+	"time"
+
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+	"coordd.dev/raftstore"
+)
+
+// A Replica is this node's copy of the machine. The log drives it, from one goroutine;
+// everybody else may read.
+type Replica struct {
+	hub *hub
+
+	// wake has a token when the run loop should look again: something falls due
+	// earlier than it was told, or the cluster became known.
+	wake chan struct{}
+	// founded is closed when the machine first has a cluster id.
+	founded chan struct{}
+
+	// commands is the one entry that is being applied; kept for its memory, and only
+	// the log's goroutine uses it.
+	commands []machine.Command
+
+	mu      sync.Mutex
+	machine *machine.Machine // only Apply and Restore change it
+	applied time.Time        // when that was, here
+	cluster string           // the machine's, so that it need not be asked each time
+	told    park.Clock       // what nextDue last returned: wake if something is due before
+	changed chan struct{}    // closed at the next entry; nil while nobody waits for one
+}
+
+// NewReplica returns a replica of nothing yet.
+func NewReplica() *Replica {
+	return &Replica{
+		hub:     newHub(),
+		wake:    make(chan struct{}, 1),
+		founded: make(chan struct{}),
+		machine: machine.New(),
+		told:    math.MinInt64,
+	}
+}
+
+// Apply implements [raftstore.Machine]. It decodes every command before it applies any.
+func (r *Replica) Apply(index uint64, e raftstore.Entry) ([]any, error) {
+	commands := r.commands[:0]
+	for i, data := range e.Commands {
+		c, err := machine.DecodeCommand(data)
+		if err != nil {
+			return nil, fmt.Errorf("decode command %d of entry %d: %w", i, index, err)
+		}
+		commands = append(commands, c)
+	}
+	results, events := r.apply(index, e.Increment, commands)
+	r.hub.dispatch(events)
+	clear(commands)
+	r.commands = commands[:0]
+	return results, nil
+}
+
+func (r *Replica) apply(index uint64, increment time.Duration, commands []machine.Command) ([]any, []machine.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	results, events := r.machine.Apply(index, int64(increment), commands)
+	r.publish()
+	return results, events
+}
+
+// publish tells those who wait that the state is another one. mu is held.
+func (r *Replica) publish() {
+	r.applied = time.Now()
+	if r.cluster == "" {
+		if r.cluster = r.machine.Cluster(); r.cluster != "" {
+			close(r.founded)
+			r.poke()
+		}
+	}
+	if due, ok := r.machine.NextDue(); ok && due < r.told {
+		r.told = math.MinInt64 // once
+		r.poke()
+	}
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+func (r *Replica) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// nextDue is when the next thing falls due by the local clock, at which real time goes on
+// where the last entry left the cluster's. From now on wake is told of an earlier one.
+func (r *Replica) nextDue() (at time.Time, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due, ok := r.machine.NextDue()
+	if !ok {
+		r.told = math.MaxInt64
+		return time.Time{}, false
+	}
+	r.told = due
+	return r.applied.Add(time.Duration(due - r.machine.Clock())), true
+}
+
+// awaitApply has wake told of the next entry after which something is due at all.
+func (r *Replica) awaitApply() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = math.MaxInt64
+}
+
+// Snapshot implements [raftstore.Machine].
+func (r *Replica) Snapshot() raftstore.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return frozen{r.machine.Snapshot()}
+}
+
+// frozen makes a machine's snapshot a raftstore's.
+type frozen struct{ *machine.Snapshot }
+
+func (f frozen) Persist(w io.Writer) error {
+	if _, err := f.WriteTo(w); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	return nil
+}
+
+// Restore implements [raftstore.Machine]. The streams of this node missed what lies
+// between the old state and the new one, so they are cut (SEMANTICS B5).
+func (r *Replica) Restore(from io.Reader) error {
+	m, err := machine.Restore(from)
+	if err != nil {
+		return fmt.Errorf("restore snapshot: %w", err)
+	}
+	r.mu.Lock()
+	r.machine = m
+	r.publish()
+	r.mu.Unlock()
+	r.hub.cutAll(func() error { return errNoLeader("stream", "") })
+	return nil
+}
+
+// A State is what a replica knows at one log index.
+type State struct {
+	Index   uint64 // of the last entry; 0 before the first
+	Hash    uint64
+	Clock   park.Clock
+	Cluster string // "" before the cluster is founded
+	Counts  machine.Counts
+}
+
+// State is of one instant, so that hashes of several nodes can be compared by index.
+func (r *Replica) State() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return State{
+		Index:   r.machine.Index(),
+		Hash:    r.machine.Hash(),
+		Clock:   r.machine.Clock(),
+		Cluster: r.machine.Cluster(),
+		Counts:  r.machine.Counts(),
+	}
+}
+
+// Index is State's.
+func (r *Replica) Index() uint64 { return r.State().Index }
+
+// Hash is State's.
+func (r *Replica) Hash() uint64 { return r.State().Hash }
+
+// AwaitWaiters returns when at least n waits are parked on the object here, or ctx ends.
+func (r *Replica) AwaitWaiters(ctx context.Context, on park.Object, n int) error {
+	for {
+		enough, changed := r.waiting(on, n)
+		if enough {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("await %d waiters on %q: %w", n, on.Name, context.Cause(ctx))
+		}
+	}
+}
+
+// waiting says whether n wait, and if not when to ask again.
+func (r *Replica) waiting(on park.Object, n int) (bool, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.machine.Waiting(on) >= int64(n) {
+		return true, nil
+	}
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return false, r.changed
+}
+
+// clusterID is "" until the cluster is founded.
+func (r *Replica) clusterID() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cluster
+}
+
+// lease reads what is needed to check a renewal.
+func (r *Replica) lease(session park.SessionID) (secret machine.Secret, ttl time.Duration, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	secret, nanos, ok := r.machine.Lease(session)
+	return secret, time.Duration(nanos), ok
+}

@@ -1,0 +1,268 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/raftstore"
+)
+
+// Limits of the transport (DESIGN section 10).
+const (
+	maxMessage = 1 << 20 // bytes, of what is received
+
+	// maxStreams is of one connection. A session has a stream for its life, and the
+	// sessions of a process share a connection, as all calls that another node passes
+	// on do.
+	maxStreams = 16_384
+
+	windowBytes = 1 << 20 // initial, of a stream and of a connection
+	headerBytes = 16 << 10
+
+	handshakeLimit = 5 * time.Second
+	pingInterval   = 20 * time.Second // to an idle client
+	pingTimeout    = 10 * time.Second
+	transferLimit  = 3 * time.Second // of leadership, at Stop
+	minPing        = 2 * time.Second // more frequent pings of a client end its connection
+)
+
+// Config configures a Server.
+type Config struct {
+	Replica *Replica       // what Log drives
+	Log     *raftstore.Log // closed by its owner, after Stop
+
+	NodeID    string // this node's, in the log's configuration
+	NodeName  string // for people; default NodeID
+	ClusterID string // founded if there is none; another one is fatal
+	Version   string // for people
+
+	// Locate returns where clients reach a node of the configuration.
+	Locate func(ctx context.Context, nodeID string) (clientAddr string, err error)
+	// Dial connects to a client address. Default is TCP.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Logger defaults to slog.Default.
+	Logger *slog.Logger
+}
+
+func (c Config) validate() error {
+	var faults []error
+	fault := func(bad bool, what string) {
+		if bad {
+			faults = append(faults, errors.New(what))
+		}
+	}
+	fault(c.Replica == nil, "Replica is nil")
+	fault(c.Log == nil, "Log is nil")
+	fault(c.NodeID == "", "NodeID is empty")
+	fault(c.ClusterID == "", "ClusterID is empty")
+	fault(c.Locate == nil, "Locate is nil")
+	return errors.Join(faults...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.NodeName == "" {
+		c.NodeName = c.NodeID
+	}
+	if c.Dial == nil {
+		c.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addr)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+// A Server serves coord.v1, health and reflection for one node, and keeps the cluster's
+// clock running while the node leads.
+type Server struct {
+	cfg      Config
+	grpc     *grpc.Server
+	health   *health.Server
+	leader   *leader
+	forward  *forwarder
+	renewals *gatherer
+
+	cancel   context.CancelFunc
+	running  sync.WaitGroup // the run loop, readers of streams, lookups
+	stopping chan struct{}  // closed by Stop
+
+	mu      sync.Mutex
+	stopped bool
+	failure error // why the server ended itself
+}
+
+// New returns a server that runs but does not listen. Stop ends it.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("configure server: %w", err)
+	}
+	s := &Server{
+		cfg:      cfg.withDefaults(),
+		health:   health.NewServer(),
+		renewals: &gatherer{log: cfg.Log},
+		stopping: make(chan struct{}),
+	}
+	s.leader = newLeader(s.cfg.Locate)
+	s.forward = newForwarder(s.cfg, s.leader)
+	s.grpc = grpc.NewServer(s.options()...)
+	coordv1.RegisterSessionServiceServer(s.grpc, &sessions{Server: s})
+	coordv1.RegisterClusterServiceServer(s.grpc, &cluster{Server: s})
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.running.Go(func() {
+		if err := s.run(ctx); err != nil {
+			s.fail(err)
+		}
+	})
+	return s, nil
+}
+
+func (s *Server) options() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(headerBytes),
+		grpc.InitialWindowSize(windowBytes),
+		grpc.InitialConnWindowSize(windowBytes),
+		grpc.ConnectionTimeout(handshakeLimit),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime: minPing, PermitWithoutStream: true,
+		}),
+		grpc.WaitForHandlers(true),
+		grpc.ChainUnaryInterceptor(s.unary),
+		grpc.ChainStreamInterceptor(s.stream),
+	}
+}
+
+// Serve serves what lis accepts until Stop, then returns nil; or why the server ended
+// itself. It may be called for several listeners.
+func (s *Server) Serve(lis net.Listener) error {
+	err := s.grpc.Serve(lis)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil {
+		return s.failure
+	}
+	if err != nil && !s.stopped {
+		return fmt.Errorf("serve %v: %w", lis.Addr(), err)
+	}
+	return nil
+}
+
+// fail ends the server for err, which Serve returns.
+func (s *Server) fail(err error) {
+	s.mu.Lock()
+	s.failure = err
+	s.mu.Unlock()
+	s.health.Shutdown()
+	s.cfg.Replica.hub.close(errStopping)
+	s.forward.cutAll(errStopping())
+	s.grpc.Stop()
+	s.forward.close()
+}
+
+// Ready is nil if the node may be used, else says why not.
+func (s *Server) Ready() error {
+	s.mu.Lock()
+	stopped, failure := s.stopped, s.failure
+	s.mu.Unlock()
+	if failure != nil {
+		return failure
+	}
+	if stopped {
+		return errors.New("shutting down")
+	}
+	engine := s.cfg.Log.Engine()
+	state, _ := engine.State()
+	leadership, _ := s.cfg.Log.Leadership()
+	isThis := func(m raftstore.Member) bool { return m.ID == s.cfg.NodeID }
+	switch {
+	case !slices.ContainsFunc(engine.Members(), isThis):
+		return errors.New("not a member of the cluster")
+	case leadership.LeaderID == "":
+		return errors.New("no leader is known")
+	case !state.CaughtUp:
+		return errors.New("not caught up with the log")
+	case s.cfg.Replica.clusterID() == "":
+		return errors.New("the cluster is not founded yet")
+	case leadership.LeaderID == s.cfg.NodeID && !leadership.Leading:
+		return errors.New("about to lead: the first entry of the term is not applied")
+	}
+	return nil
+}
+
+// Stop ends the server in order: it is not ready any more, leadership goes to another
+// node, streams are cut, and calls under way may end until ctx does. It waits for
+// everything that the server started. The log is still open.
+func (s *Server) Stop(ctx context.Context) error {
+	s.mu.Lock()
+	first := !s.stopped
+	s.stopped = true
+	s.mu.Unlock()
+	if !first {
+		s.running.Wait()
+		return nil
+	}
+	close(s.stopping)
+	s.health.Shutdown()
+	s.handOver(ctx)
+	s.cfg.Replica.hub.close(errStopping)
+	s.forward.cutAll(errStopping())
+	err := s.drain(ctx)
+	s.forward.close()
+	s.cancel()
+	s.running.Wait()
+	return err
+}
+
+// handOver gives leadership to another voter, if there is one. If that fails the others
+// elect one by themselves, only later.
+func (s *Server) handOver(ctx context.Context) {
+	engine := s.cfg.Log.Engine()
+	leadership, _ := s.cfg.Log.Leadership()
+	other := func(m raftstore.Member) bool { return m.Voter && m.ID != s.cfg.NodeID }
+	if !leadership.Leading || !slices.ContainsFunc(engine.Members(), other) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, transferLimit)
+	defer cancel()
+	if err := engine.Transfer(ctx); err != nil {
+		s.cfg.Logger.Warn("hand over leadership", "err", err)
+	}
+}
+
+// drain waits for the calls under way, until ctx ends.
+func (s *Server) drain(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.grpc.Stop() // which ends GracefulStop
+	<-done
+	return fmt.Errorf("drain calls: %w", context.Cause(ctx))
+}

@@ -1,0 +1,148 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+	"coordd.dev/raftstore"
+)
+
+// tokensPerMilli is how many tokens a bootstrap's floor allows for a millisecond of real
+// time, as a shift (SEMANTICS C1).
+const tokensPerMilli = 20
+
+// run follows leadership: it ends the streams of terms that are over, founds the cluster,
+// ticks the log while leading, and says whether the node may be used. It is the only
+// goroutine that decides any of this. An error is fatal for the node.
+func (s *Server) run(ctx context.Context) error {
+	var c course
+	defer c.end()
+	ticked := false // and not woken since: the timer has nothing to wait for
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		leadership, changed := s.cfg.Log.Leadership()
+		_, engine := s.cfg.Log.Engine().State()
+		if err := s.checkCluster(); err != nil {
+			return err
+		}
+		if leadership != c.leadership {
+			s.follow(ctx, &c, leadership)
+		}
+		s.publishHealth()
+		if !ticked {
+			s.arm(leadership, timer)
+		}
+		ticked = false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-engine:
+		case <-s.cfg.Replica.wake:
+		case <-timer.C:
+			ticked = leadership.Leading && s.tick()
+		}
+	}
+}
+
+// A course is what the run loop has begun for the present leadership.
+type course struct {
+	leadership raftstore.Leadership
+	cancel     context.CancelFunc // of the lookup of the leader's address
+}
+
+func (c *course) end() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// follow does what a new leadership asks for.
+func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership) {
+	s.cfg.Logger.Info("leadership", "term", to.Term, "leader", to.LeaderID, "leading", to.Leading)
+	moved := to.LeaderID != c.leadership.LeaderID
+	c.leadership = to
+	term := uint64(0)
+	if to.Leading {
+		term = to.Term
+		s.found()
+	}
+	s.cfg.Replica.hub.cutOthers(term, func() error { return errNoLeader("stream", s.leaderHint()) })
+	if !moved {
+		return
+	}
+	c.end()
+	c.cancel = nil
+	if to.LeaderID != "" {
+		s.forward.cutOthers(to.LeaderID)
+		var lookup context.Context
+		lookup, c.cancel = context.WithCancel(ctx)
+		s.running.Go(func() { s.leader.lookup(lookup, to.LeaderID) })
+	}
+}
+
+// found begins the cluster, if that was not done. Once a term is enough: that it fails
+// means that the term is over.
+func (s *Server) found() {
+	if s.cfg.Replica.clusterID() != "" {
+		return
+	}
+	floor := park.Token(time.Now().UnixMilli()) << tokensPerMilli //nolint:gosec // after 1970
+	data := machine.AppendCommand(nil, &machine.Bootstrap{Cluster: s.cfg.ClusterID, Floor: floor})
+	s.cfg.Log.Submit(data, true, func(_ uint64, result any, err error) {
+		if err != nil || result != park.Done {
+			s.cfg.Logger.Warn("bootstrap", "result", result, "err", err)
+		}
+	})
+}
+
+// checkCluster compares the cluster of the log with the configured one.
+func (s *Server) checkCluster() error {
+	if id := s.cfg.Replica.clusterID(); id != "" && id != s.cfg.ClusterID {
+		return fmt.Errorf("start server: this node is of cluster %s, its log of cluster %s; "+
+			"give it the data directory of its own cluster", s.cfg.ClusterID, id)
+	}
+	return nil
+}
+
+// arm sets the timer to when the log is to be ticked. It goes off early at worst.
+func (s *Server) arm(l raftstore.Leadership, timer *time.Timer) {
+	timer.Stop()
+	if !l.Leading {
+		return
+	}
+	if at, ok := s.cfg.Replica.nextDue(); ok {
+		timer.Reset(time.Until(at))
+	}
+}
+
+// tick proposes an entry, if its time has come, so that what is due falls due. When that
+// entry is applied the run loop is woken.
+func (s *Server) tick() bool {
+	at, ok := s.cfg.Replica.nextDue()
+	if !ok || time.Now().Before(at) {
+		return false
+	}
+	s.cfg.Replica.awaitApply() // before the tick, or its entry might be missed
+	s.cfg.Log.Tick()
+	return true
+}
+
+// publishHealth tells gRPC's health service. Status answers in any state.
+func (s *Server) publishHealth() {
+	status := healthv1.HealthCheckResponse_SERVING
+	if s.Ready() != nil {
+		status = healthv1.HealthCheckResponse_NOT_SERVING
+	}
+	s.health.SetServingStatus("", status)
+	s.health.SetServingStatus(coordv1.SessionService_ServiceDesc.ServiceName, status)
+	s.health.SetServingStatus(coordv1.ClusterService_ServiceDesc.ServiceName,
+		healthv1.HealthCheckResponse_SERVING)
+}
