@@ -2,6 +2,7 @@ package cow
 
 import (
 	"encoding/binary"
+	"fmt"
 	"iter"
 
 	"github.com/cespare/xxhash/v2"
@@ -95,4 +96,12 @@ func (t *Table[K, V]) hash(k K, v V) uint64 {
 	b = v.Append(b)
 	t.scratch = b
 	return xxhash.Sum64(b)
+}
+
+// Check reports whether the running sum differs from Recount's.
+func (t *Table[K, V]) Check() error {
+	if got := t.Recount(); got != t.sum {
+		return fmt.Errorf("the running sum is %#x, the records' is %#x", t.sum, got)
+	}
+	return nil
 }

@@ -6,20 +6,21 @@ import (
 )
 
 // due ends everything that has fallen due by the clock, and only then grants what that
-// frees (SEMANTICS A2). More sessions than MaxEnds wait for the next entry.
+// frees (SEMANTICS A2). More sessions than MaxEnds, ended or forgotten, wait for the
+// next entry.
 func (m *Machine) due() {
-	for ended := 0; ended < MaxEnds; {
+	for n := 0; n < MaxEnds; {
 		id, ok := m.book.Due(m.clock)
 		if !ok {
 			break
 		}
-		switch {
-		case id.Seq != 0:
+		if id.Seq != 0 {
 			m.dueCall(id)
-		case m.forget(id.Session):
-		default:
+			continue
+		}
+		n++
+		if !m.forget(id.Session) {
 			m.end(id.Session, endExpired)
-			ended++
 		}
 	}
 	m.settle()
@@ -36,15 +37,10 @@ func (m *Machine) dueCall(id park.ID) {
 	}
 }
 
-// forget deals with the alarm of a session that is over. It reports false for one that
-// is live.
+// forget removes a session that is over. It reports false for one that is live.
 func (m *Machine) forget(s park.SessionID) bool {
 	if _, live := m.book.Live(s); live {
 		return false
-	}
-	for range m.book.HoldsOf(s) {
-		m.book.Linger(s, m.clock) // describe must still be able to say whose delay it is
-		return true
 	}
 	m.book.Forget(s)
 	return true

@@ -57,7 +57,9 @@ func (b *Book) NextDue() (park.Clock, bool) {
 }
 
 // Due returns what has fallen due by clock, the first of it; it stays until the caller
-// has dealt with it. Leases that were renewed are moved on the way.
+// has dealt with it. The alarm of a session that stands too early is moved on the way,
+// even if it is due all the same: what ends first must not depend on whether this node
+// has restored its alarms from a snapshot, where they are exact.
 func (b *Book) Due(clock park.Clock) (park.ID, bool) {
 	for {
 		a, _, ok := b.alarms.due.First(alarm{at: -1 << 63})
@@ -67,26 +69,35 @@ func (b *Book) Due(clock park.Clock) (park.ID, bool) {
 		if a.id.Seq != 0 {
 			return a.id, true
 		}
-		ends, live := b.ends(a.id.Session)
-		if !live || ends <= clock {
+		if at := b.ends(a.id.Session); a.at < at {
+			b.alarms.place(a.id.Session, at)
+		} else {
 			return a.id, true
 		}
-		b.alarms.place(a.id.Session, ends)
 	}
 }
 
-// ends is when a live session's lease ends.
-func (b *Book) ends(s park.SessionID) (park.Clock, bool) {
-	st, live := b.Live(s)
-	if !live {
-		return 0, false
+// ends is when a live session's lease ends, or one that is over can be forgotten: after
+// its grace, and after the last of its lock-delays, so that describe can say whose they
+// are.
+func (b *Book) ends(s park.SessionID) park.Clock {
+	st, ok := b.State(s)
+	if !ok {
+		panic("session: an alarm of no session")
 	}
-	l, _ := b.Lease(s)
-	return st.Stamp + park.Clock(l.TTL), true
+	if !st.Over {
+		l, _ := b.Lease(s)
+		return st.Stamp + park.Clock(l.TTL)
+	}
+	at := st.Ended + park.Clock(Grace)
+	for _, h := range b.HoldsOf(s) {
+		at = max(at, h.Free+1)
+	}
+	return at
 }
 
 // Overdue reports whether a live session's lease had ended by clock.
 func (b *Book) Overdue(s park.SessionID, clock park.Clock) bool {
-	ends, live := b.ends(s)
-	return live && ends <= clock
+	_, live := b.Live(s)
+	return live && b.ends(s) <= clock
 }

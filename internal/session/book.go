@@ -89,11 +89,6 @@ func (b *Book) End(s park.SessionID, clock park.Clock) {
 	b.alarms.place(s, clock+park.Clock(Grace))
 }
 
-// Linger keeps an ended session for another Grace, because it still has holds.
-func (b *Book) Linger(s park.SessionID, clock park.Clock) {
-	b.alarms.place(s, clock+park.Clock(Grace))
-}
-
 // Forget removes an ended session and its kept results.
 func (b *Book) Forget(s park.SessionID) {
 	for _, id := range collect(b.KeptOf(s)) {

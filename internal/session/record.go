@@ -165,13 +165,10 @@ func (b *Book) Restore(take func() (*wire.Decoder, error)) error {
 		return err
 	}
 	for n, st := range b.states.All() {
-		s := park.SessionID(n)
-		if ends, live := b.ends(s); live {
+		if !st.Over {
 			b.live++
-			b.alarms.place(s, ends)
-		} else {
-			b.alarms.place(s, st.Ended+park.Clock(Grace))
 		}
+		b.alarms.place(park.SessionID(n), b.ends(park.SessionID(n)))
 	}
 	for id, h := range b.holds.All() {
 		if h.Free != 0 {

@@ -1,0 +1,216 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/session"
+	"coordd.dev/lock"
+)
+
+// Check recomputes what must be true between two entries (SEMANTICS J) and returns every
+// breach. It costs O(n log n); tests and simulation call it, the daemon does not.
+func (m *Machine) Check() error {
+	c := &checker{m: m, held: map[park.Object][]tenure{}, tokens: map[park.Token]park.ID{}}
+	c.sessions()
+	c.holds()
+	c.objects()
+	c.waiters()
+	c.derived()
+	return errors.Join(c.faults...)
+}
+
+type checker struct {
+	m      *Machine
+	faults []error
+	held   map[park.Object][]tenure
+	tokens map[park.Token]park.ID
+}
+
+type tenure struct {
+	id    park.ID
+	arm   park.Arm
+	token park.Token
+}
+
+func (c *checker) failf(rule int, format string, args ...any) {
+	c.faults = append(c.faults, fmt.Errorf("J%d: %w", rule, fmt.Errorf(format, args...)))
+}
+
+// sessions checks leases against the clock (J8) and that each seq is one thing (J7).
+func (c *checker) sessions() {
+	m, live, overdue := c.m, int64(0), 0
+	for s, st := range m.book.Sessions() {
+		l, ok := m.book.Lease(s)
+		if !ok {
+			c.failf(1, "session %v has no lease", s)
+		}
+		if !st.Over {
+			live++
+			if st.Stamp > m.clock {
+				c.failf(8, "session %v was renewed at %d, after the clock %d", s, st.Stamp, m.clock)
+			}
+			if remaining(l, st, m.clock) <= 0 {
+				overdue++
+			}
+		}
+		c.calls(s, st)
+	}
+	if n, _ := m.book.Len(); n != live {
+		c.failf(7, "%d sessions live, counted as %d", live, n)
+	}
+	if due, ok := m.book.NextDue(); overdue > 0 && (!ok || due > m.clock) {
+		c.failf(8, "%d sessions are overdue and no alarm says so", overdue)
+	}
+}
+
+func (c *checker) calls(s park.SessionID, st session.State) {
+	seen := map[park.Seq]string{}
+	note := func(id park.ID, what string) {
+		if was := seen[id.Seq]; was != "" {
+			c.failf(7, "call %v is both %s and %s", id, was, what)
+		}
+		if id.Seq == 0 || id.Seq > st.Last {
+			c.failf(7, "call %v is %s, but the last seq is %d", id, what, st.Last)
+		}
+		seen[id.Seq] = what
+	}
+	for id := range c.m.lot.Of(s) {
+		note(id, "parked")
+		if st.Over {
+			c.failf(1, "call %v waits and its session is over", id)
+		}
+	}
+	for id, h := range c.m.book.HoldsOf(s) {
+		note(id, "held")
+		if st.Over != (h.Free != 0) {
+			c.failf(1, "hold %v: session over %v, delayed until %d", id, st.Over, h.Free)
+		}
+	}
+	for id := range c.m.book.KeptOf(s) {
+		note(id, "kept")
+	}
+	if int64(len(seen)) != st.Open || st.Open > 2*session.MaxOpen {
+		c.failf(7, "session %v has %d open calls, counted as %d", s, len(seen), st.Open)
+	}
+}
+
+// holds gathers who holds what (J1) and checks tokens (J5).
+func (c *checker) holds() {
+	for id, h := range c.m.book.Holds() {
+		if _, ok := c.m.book.State(id.Session); !ok {
+			c.failf(1, "hold %v of no session", id)
+		}
+		exclusive := false
+		for _, a := range h.Arms {
+			c.held[a.On] = append(c.held[a.On], tenure{id, a, h.Token})
+			exclusive = exclusive || lock.Exclusive(a)
+		}
+		if exclusive != (h.Token != 0) {
+			c.failf(5, "hold %v: exclusive %v, token %d", id, exclusive, h.Token)
+		}
+		if h.Token == 0 {
+			continue
+		}
+		if other, taken := c.tokens[h.Token]; taken || h.Token > c.m.token || h.Token <= 0 {
+			c.failf(5, "token %d of %v: also %v; last given %d", h.Token, id, other, c.m.token)
+		}
+		c.tokens[h.Token] = id
+	}
+	if c.m.token < c.m.floor {
+		c.failf(5, "token %d is below the floor %d", c.m.token, c.m.floor)
+	}
+}
+
+// objects checks that what is held is compatible, and that the room agrees (J1, J2).
+func (c *checker) objects() {
+	for on, tenures := range c.held {
+		sum, exclusive := int64(0), 0
+		for _, t := range tenures {
+			sum += t.arm.N
+			if lock.Exclusive(t.arm) {
+				exclusive++
+			}
+			if t.arm.N < 1 {
+				c.failf(2, "%v holds %d of %v", t.id, t.arm.N, on)
+			}
+		}
+		if exclusive > 1 || exclusive == 1 && len(tenures) > 1 {
+			c.failf(2, "%v is held exclusively %d times, by %d in all", on, exclusive, len(tenures))
+		}
+		if s, ok := c.m.locks.Semaphore(on); ok != (on.Kind == park.KindSemaphore) || ok && s.Held != sum {
+			c.failf(10, "%v: %d permits are held, counted as %d", on, sum, s.Held)
+		}
+	}
+	c.faults = append(c.faults, c.m.locks.Check(func(id park.ID, on park.Object, n int64) bool {
+		for _, t := range c.held[on] {
+			if t.id == id && t.arm.N == n {
+				return true
+			}
+		}
+		return false
+	}, c.arms())...)
+}
+
+func (c *checker) arms() int {
+	n := 0
+	for _, tenures := range c.held {
+		n += len(tenures)
+	}
+	return n
+}
+
+// waiters checks that nobody who could proceed is parked (J3), and the queues (J4).
+func (c *checker) waiters() {
+	for id, w := range c.m.lot.All() {
+		if st, live := c.m.book.Live(id.Session); !live || id.Seq > st.Last {
+			c.failf(1, "waiter %v of no live session", id)
+		}
+		if c.ready(&w) {
+			c.failf(3, "waiter %v could proceed and is parked", id)
+		}
+		if w.Until != 0 && w.Until <= c.m.clock {
+			if due, ok := c.m.book.NextDue(); !ok || due > c.m.clock {
+				c.failf(10, "waiter %v is past its limit", id)
+			}
+		}
+	}
+	if err := c.m.lot.Check(); err != nil {
+		c.failf(4, "%w", err)
+	}
+	if c.m.turns.Len() != 0 {
+		c.failf(4, "%d turns are left over", c.m.turns.Len())
+	}
+}
+
+func (c *checker) ready(w *park.Waiter) bool {
+	n := 0
+	for i := range w.Arms {
+		if c.m.free(w, i) {
+			n++
+		}
+	}
+	return n == len(w.Arms) || n > 0 && w.Commit != park.Every
+}
+
+// derived checks alarms and running hashes against a recomputation (J10).
+func (c *checker) derived() {
+	want := map[park.ID]park.Clock{}
+	for id, w := range c.m.lot.All() {
+		if w.Until != 0 {
+			want[id] = w.Until
+		}
+	}
+	for id, h := range c.m.book.Holds() {
+		if h.Free != 0 {
+			want[id] = h.Free
+		}
+	}
+	if err := c.m.book.Check(want, c.m.clock); err != nil {
+		c.failf(10, "%w", err)
+	}
+	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum()); err != nil {
+		c.failf(10, "%w", err)
+	}
+}

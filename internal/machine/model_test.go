@@ -1,0 +1,591 @@
+package machine_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+)
+
+// A model is a second machine, deliberately dumb: slices, and a scan over everything for
+// every question. It shares no code with the machine and knows no queue and no head.
+type model struct {
+	clock    int64
+	begun    bool
+	token    park.Token
+	ticket   int
+	sessions []*modelSession
+	calls    []*modelCall
+	limits   map[park.Object]*modelLimit
+	events   []string
+
+	// choice is the arm that the machine took for a call that could take several.
+	choice func(park.ID) int
+}
+
+type modelSession struct {
+	id              park.SessionID
+	secret          machine.Secret
+	instance, epoch uint64
+	ttl, stamp      int64
+	last            park.Seq
+	revoked, over   bool
+	ended           int64
+	gone            bool
+}
+
+type modelLimit struct{ stored, limit int64 }
+
+type callState int
+
+const (
+	parked callState = iota
+	held
+	kept
+	closed // over
+)
+
+type modelCall struct {
+	s      *modelSession
+	seq    park.Seq
+	state  callState
+	arms   []park.Arm
+	commit park.Commit
+	prio   int32
+	ticket int
+	until  int64
+	delay  int64
+	free   int64
+	token  park.Token
+	code   park.Code
+	value  int64
+}
+
+func newModel() *model { return &model{limits: map[park.Object]*modelLimit{}} }
+
+func (m *model) session(id park.SessionID) *modelSession {
+	for _, s := range m.sessions {
+		if s.id == id && !s.gone {
+			return s
+		}
+	}
+	return nil
+}
+
+func (m *model) call(s *modelSession, seq park.Seq) *modelCall {
+	for _, c := range m.calls {
+		if c.s == s && c.seq == seq && c.state != closed {
+			return c
+		}
+	}
+	return nil
+}
+
+func (m *model) open(s *modelSession) (n int) {
+	for _, c := range m.calls {
+		if c.s == s && c.state != closed {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) tell(format string, args ...any) {
+	m.events = append(m.events, fmt.Sprintf(format, args...))
+}
+
+func (m *model) outcome(s *modelSession, seq park.Seq, code park.Code, value int64) {
+	m.tell("outcome %v/%d code %d value %d", s.id, seq, code, value)
+}
+
+// apply mirrors Machine.Apply; the results of Renew and Revoke are told like events.
+func (m *model) apply(increment int64, commands []machine.Command) {
+	before := m.clock
+	m.clock += increment
+	for _, c := range commands {
+		if r, ok := c.(*machine.Renew); ok {
+			for _, id := range r.Sessions {
+				m.renew(id, before)
+			}
+		}
+	}
+	m.due()
+	for _, c := range commands {
+		switch c := c.(type) {
+		case *machine.Bootstrap:
+			m.begun = true
+			m.token = max(m.token, c.Floor)
+		case *machine.Attach:
+			m.attach(c)
+		case *machine.Frame:
+			m.frame(c)
+		case *machine.Revoke:
+			m.revoke(c)
+		}
+		m.settle()
+	}
+}
+
+func (m *model) renew(id park.SessionID, before int64) {
+	s := m.session(id)
+	switch {
+	case s == nil || s.over || s.stamp+s.ttl <= before:
+		m.tell("renew %v over", id)
+	case s.revoked:
+		m.tell("renew %v revoked", id)
+	default:
+		m.tell("renew %v ok", id)
+		s.stamp = m.clock
+	}
+}
+
+// due sorts everything there is by when it falls due.
+func (m *model) due() {
+	type item struct {
+		at  int64
+		id  park.ID
+		end func()
+	}
+	var items []item
+	for _, s := range m.sessions {
+		switch {
+		case s.gone:
+		case !s.over && s.stamp+s.ttl <= m.clock:
+			items = append(items, item{s.stamp + s.ttl, park.ID{Session: s.id}, func() { m.end(s, true, false) }})
+		case s.over && max(s.ended+int64(60e9), m.lastDelay(s)+1) <= m.clock:
+			s.gone = true
+		}
+	}
+	for _, c := range m.calls {
+		switch {
+		case c.state == parked && c.until != 0 && c.until <= m.clock:
+			items = append(items, item{c.until, park.ID{Session: c.s.id, Seq: c.seq}, func() {
+				if c.state == parked {
+					c.state = closed
+					m.outcome(c.s, c.seq, park.TimedOut, 0)
+				}
+			}})
+		case c.state == held && c.free != 0 && c.free <= m.clock:
+			c.state = closed
+		}
+	}
+	slices.SortFunc(items, func(a, b item) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), a.id.Compare(b.id))
+	})
+	for _, i := range items {
+		i.end()
+	}
+	m.settle()
+}
+
+// lastDelay is when the last lock-delay of a session is over.
+func (m *model) lastDelay(s *modelSession) (at int64) {
+	for _, c := range m.calls {
+		if c.s == s && c.state == held {
+			at = max(at, c.free)
+		}
+	}
+	return at
+}
+
+func (m *model) end(s *modelSession, failed, revoked bool) {
+	for _, c := range m.calls {
+		if c.s != s {
+			continue
+		}
+		switch {
+		case c.state == held && failed && c.delay > 0:
+			c.free = m.clock + c.delay
+		case c.state == held || c.state == parked:
+			c.state = closed
+		}
+	}
+	s.revoked = s.revoked || revoked
+	s.over, s.ended = true, m.clock
+	m.tell("ended %v revoked %v", s.id, s.revoked)
+}
+
+func (m *model) revoke(r *machine.Revoke) {
+	s := m.session(r.Session)
+	if s == nil || s.over {
+		m.tell("revoke %v not found", r.Session)
+		return
+	}
+	m.tell("revoke %v done", r.Session)
+	if r.Now {
+		m.end(s, false, true)
+		return
+	}
+	s.revoked = true
+	m.recall(s)
+}
+
+func (m *model) recall(s *modelSession) {
+	for seq := park.Seq(1); seq <= s.last; seq++ {
+		if c := m.call(s, seq); c != nil && c.state == held {
+			m.outcome(s, seq, park.Recalled, 0)
+		}
+	}
+}
+
+func (m *model) refused(a *machine.Attach, r machine.Refusal) {
+	m.tell("refused %d/%d: %d", a.Instance, a.Epoch, r)
+}
+
+func listed(ranges []machine.Range, seq park.Seq) bool {
+	return slices.ContainsFunc(ranges, func(r machine.Range) bool { return r.First <= seq && seq <= r.Last })
+}
+
+func (m *model) attach(a *machine.Attach) {
+	if a.Session == 0 {
+		m.openSession(a)
+		return
+	}
+	s := m.session(a.Session)
+	switch {
+	case s == nil || s.over && !s.revoked:
+		m.refused(a, machine.RefusedOver)
+		return
+	case s.over:
+		m.refused(a, machine.RefusedRevoked)
+		return
+	case s.secret != a.Secret || s.instance != a.Instance:
+		m.refused(a, machine.RefusedNotYours)
+		return
+	case a.Epoch <= s.epoch:
+		m.refused(a, machine.RefusedOldEpoch)
+		return
+	}
+	s.epoch = a.Epoch
+	for _, c := range m.calls {
+		if c.s == s && !listed(a.Wanted, c.seq) {
+			c.state = closed
+		}
+	}
+	m.tell("attached %v to %d/%d last %d replaced %d gone %v []", s.id, a.Instance, a.Epoch, s.last, 0, false)
+	for seq := park.Seq(1); seq <= s.last; seq++ {
+		if listed(a.Wanted, seq) {
+			m.again(s, seq)
+		}
+	}
+	if s.revoked {
+		m.recall(s)
+	}
+}
+
+func (m *model) openSession(a *machine.Attach) {
+	var left []string
+	var last park.Seq
+	gone := false
+	if a.Replaces != 0 {
+		old := m.session(a.Replaces)
+		if gone = old == nil; !gone {
+			if old.secret != a.ReplacesSecret || old.instance != a.Instance {
+				m.refused(a, machine.RefusedNotYours)
+				return
+			}
+			if !old.over {
+				m.end(old, true, false)
+			}
+			last = old.last
+			for seq := park.Seq(1); seq <= last; seq++ {
+				if !listed(a.Wanted, seq) {
+					continue
+				}
+				code, value := park.Over, int64(0)
+				if c := m.call(old, seq); c != nil && c.state == kept {
+					code, value = c.code, c.value
+				}
+				left = append(left, fmt.Sprintf("%d:%d:%d", seq, code, value))
+			}
+		}
+	}
+	s := &modelSession{
+		id: park.SessionID(len(m.sessions) + 1), secret: a.Secret, instance: a.Instance,
+		epoch: a.Epoch, ttl: a.TTL, stamp: m.clock,
+	}
+	m.sessions = append(m.sessions, s)
+	m.tell("attached %v to %d/%d last %d replaced %d gone %v %v", s.id, a.Instance, a.Epoch, 0, last, gone, left)
+}
+
+func (m *model) again(s *modelSession, seq park.Seq) {
+	switch c := m.call(s, seq); {
+	case c == nil:
+		m.outcome(s, seq, park.Over, 0)
+	case c.state == held:
+		m.tell("granted %v/%d token %d", s.id, seq, c.token)
+	case c.state == kept:
+		m.outcome(s, seq, c.code, c.value)
+	}
+}
+
+func (m *model) frame(f *machine.Frame) {
+	cut := func(r machine.Refusal) { m.tell("cut %v epoch %d: %d", f.Session, f.Epoch, r) }
+	s := m.session(f.Session)
+	switch {
+	case s == nil || s.over && !s.revoked:
+		cut(machine.RefusedOver)
+		return
+	case s.over:
+		cut(machine.RefusedRevoked)
+		return
+	case s.epoch != f.Epoch:
+		cut(machine.RefusedOldEpoch)
+		return
+	}
+	for _, c := range m.calls {
+		if c.s == s && c.state == kept && listed(f.Acked, c.seq) {
+			c.state = closed
+		}
+	}
+	for i := range f.Ops {
+		op := &f.Ops[i]
+		switch {
+		case s.over:
+			cut(machine.RefusedOver)
+			return
+		case op.Seq > s.last+1:
+			cut(machine.RefusedGap)
+			return
+		case op.Seq <= s.last:
+			m.again(s, op.Seq)
+		default:
+			s.last = op.Seq
+			m.do(s, op)
+			m.settle()
+		}
+	}
+}
+
+func (m *model) do(s *modelSession, op *machine.Op) {
+	switch op.Do {
+	case machine.DoWait:
+		m.wait(s, op)
+	case machine.DoEnd:
+		if op.To == 0 || op.To >= op.Seq {
+			m.outcome(s, op.Seq, park.Invalid, 0)
+			return
+		}
+		if c := m.call(s, op.To); c != nil && c.state != kept {
+			c.state = closed
+		}
+		m.outcome(s, op.Seq, park.Done, 0)
+	case machine.DoRelease:
+		m.releasePart(s, op)
+	case machine.DoResize:
+		m.resize(s, op)
+	case machine.DoNoop:
+		m.outcome(s, op.Seq, park.Done, 0)
+	case machine.DoDescribe:
+		m.describe(s, op)
+	case machine.DoLeave:
+		m.outcome(s, op.Seq, park.Done, 0)
+		for _, c := range m.calls {
+			if c.s == s {
+				c.state = closed
+			}
+		}
+		m.end(s, false, false)
+		s.gone = true
+	}
+}
+
+func (m *model) describe(s *modelSession, op *machine.Op) {
+	n := 0
+	for _, c := range m.calls {
+		if (c.state == held || c.state == parked) && slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == op.On }) {
+			n++
+		}
+	}
+	if n == 0 && m.limits[op.On] == nil {
+		m.outcome(s, op.Seq, park.NotFound, 0)
+		return
+	}
+	m.outcome(s, op.Seq, park.Done, 0)
+}
+
+func (m *model) releasePart(s *modelSession, op *machine.Op) {
+	c := m.call(s, op.To)
+	switch {
+	case c == nil || c.state != held:
+		m.outcome(s, op.Seq, park.NotFound, 0)
+		return
+	case len(c.arms) != 1 || c.arms[0].On.Kind != park.KindSemaphore || op.N < 1 || op.N > c.arms[0].N:
+		m.outcome(s, op.Seq, park.Invalid, c.arms[0].N)
+		return
+	}
+	a := c.arms[0]
+	a.N -= op.N
+	if c.arms = []park.Arm{a}; a.N == 0 {
+		c.state = closed
+	}
+	m.keep(s, op.Seq, park.Done, 0)
+}
+
+func (m *model) keep(s *modelSession, seq park.Seq, code park.Code, value int64) {
+	m.calls = append(m.calls, &modelCall{s: s, seq: seq, state: kept, code: code, value: value})
+	m.outcome(s, seq, code, value)
+}
+
+func (m *model) resize(s *modelSession, op *machine.Op) {
+	l := m.limits[op.On]
+	if l == nil {
+		l = &modelLimit{stored: op.N}
+		m.limits[op.On] = l
+	}
+	l.limit = op.N
+	for _, c := range m.queue(op.On) {
+		if slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == op.On && a.N > op.N }) {
+			c.state = closed
+			m.outcome(c.s, c.seq, park.Invalid, op.N)
+		}
+	}
+	m.keep(s, op.Seq, park.Done, op.N)
+}
+
+// queue is who waits on an object, in order.
+func (m *model) queue(on park.Object) []*modelCall {
+	var q []*modelCall
+	for _, c := range m.calls {
+		if c.state == parked && slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on }) {
+			q = append(q, c)
+		}
+	}
+	slices.SortFunc(q, before)
+	return q
+}
+
+func before(a, b *modelCall) int {
+	return cmp.Or(cmp.Compare(b.prio, a.prio), cmp.Compare(a.ticket, b.ticket))
+}
+
+func (m *model) admit(w *machine.Wait) (park.Code, int64) {
+	if w.Commit == park.Every {
+		for i := 1; i < len(w.Arms); i++ {
+			if w.Arms[i-1].On.Compare(w.Arms[i].On) >= 0 {
+				return park.Invalid, 0
+			}
+		}
+	}
+	for _, a := range w.Arms {
+		if a.On.Name == "" {
+			return park.Invalid, 256
+		}
+		if a.On.Kind != park.KindSemaphore {
+			continue
+		}
+		l := m.limits[a.On]
+		switch {
+		case l == nil && a.Limit == 0:
+			return park.NotFound, 0
+		case l == nil:
+			l = &modelLimit{a.Limit, a.Limit}
+			m.limits[a.On] = l
+		case a.Limit != 0 && a.Limit != l.stored:
+			return park.Mismatch, l.stored
+		}
+		if a.N > l.limit {
+			return park.Invalid, l.limit
+		}
+	}
+	return 0, 0
+}
+
+func (m *model) wait(s *modelSession, op *machine.Op) {
+	if code, value := m.admit(&op.Wait); code != 0 {
+		m.outcome(s, op.Seq, code, value)
+		return
+	}
+	m.ticket++
+	c := &modelCall{
+		s: s, seq: op.Seq, state: closed, arms: op.Wait.Arms, commit: op.Wait.Commit,
+		prio: op.Wait.Prio, ticket: m.ticket, delay: op.Wait.Delay,
+	}
+	m.calls = append(m.calls, c)
+	if m.tryGrant(c) {
+		return
+	}
+	if op.Wait.Try {
+		m.outcome(s, op.Seq, park.Busy, 0)
+		return
+	}
+	c.state = parked
+	if op.Wait.Limit > 0 {
+		c.until = m.clock + op.Wait.Limit
+	}
+}
+
+// ready says whether an arm could be had now: nobody who waits for the object comes
+// before, and what all others hold leaves room.
+func (m *model) ready(c *modelCall, a park.Arm) bool {
+	sum := int64(0)
+	for _, o := range m.calls {
+		for _, b := range o.arms {
+			if b.On != a.On || o == c {
+				continue
+			}
+			switch {
+			case o.state == parked && before(o, c) < 0:
+				return false
+			case o.state == held && a.On.Kind == park.KindLock && !(a.Shared && b.Shared):
+				return false
+			case o.state == held:
+				sum += b.N
+			}
+		}
+	}
+	return a.On.Kind == park.KindLock || sum+a.N <= m.limits[a.On].limit
+}
+
+func (m *model) tryGrant(c *modelCall) bool {
+	var ready []int
+	for i, a := range c.arms {
+		if m.ready(c, a) {
+			ready = append(ready, i)
+		}
+	}
+	arm := 0
+	switch {
+	case len(ready) == 0, c.commit == park.Every && len(ready) < len(c.arms):
+		return false
+	case c.commit == park.Every:
+	case c.commit == park.First || len(ready) == 1:
+		arm = ready[0]
+	default:
+		arm = m.choice(park.ID{Session: c.s.id, Seq: c.seq})
+		if !slices.Contains(ready, arm) {
+			m.tell("the machine took arm %d of %v, ready are %v", arm, c.arms, ready)
+			arm = ready[0]
+		}
+	}
+	if c.commit != park.Every {
+		c.arms = c.arms[arm : arm+1]
+	}
+	c.state = held
+	c.until = 0
+	if slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On.Kind == park.KindLock && !a.Shared }) {
+		m.token++
+		c.token = m.token
+	}
+	m.tell("granted %v/%d token %d", c.s.id, c.seq, c.token)
+	return true
+}
+
+// settle grants to the first of all waiters that can proceed, until none can.
+func (m *model) settle() {
+	for {
+		var waiting []*modelCall
+		for _, c := range m.calls {
+			if c.state == parked {
+				waiting = append(waiting, c)
+			}
+		}
+		slices.SortFunc(waiting, before)
+		if !slices.ContainsFunc(waiting, m.tryGrant) {
+			break
+		}
+	}
+	m.calls = slices.DeleteFunc(m.calls, func(c *modelCall) bool { return c.state == closed })
+}

@@ -1,0 +1,50 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+
+	"coordd.dev/internal/park"
+)
+
+// Check compares the alarms with what should fall due, which is given for waits and
+// delayed holds, and the running hashes with a recomputation.
+func (b *Book) Check(calls map[park.ID]park.Clock, clock park.Clock) error {
+	found := 0
+	for a := range b.alarms.due.All() {
+		if a.id.Seq != 0 {
+			if at, ok := calls[a.id]; !ok || at != a.at {
+				return fmt.Errorf("an alarm of %v at %d, should be %d (%v)", a.id, a.at, at, ok)
+			}
+			found++
+			continue
+		}
+		if err := b.checkAlarm(a, clock); err != nil {
+			return err
+		}
+	}
+	if found != len(calls) {
+		return fmt.Errorf("%d calls have an alarm, %d should", found, len(calls))
+	}
+	if n := b.alarms.due.Len() - found; n != b.states.Len() || n != b.leases.Len() || n != b.alarms.placed.Len() {
+		return fmt.Errorf("%d alarms, %d states, %d leases, %d places of sessions",
+			n, b.states.Len(), b.leases.Len(), b.alarms.placed.Len())
+	}
+	return errors.Join(b.leases.Check(), b.states.Check(), b.holds.Check(), b.kept.Check())
+}
+
+// checkAlarm checks a session's: where it is booked, and never late, so that nothing is
+// kept that can be forgotten.
+func (b *Book) checkAlarm(a alarm, clock park.Clock) error {
+	s := a.id.Session
+	if at, ok := b.alarms.placed.Get(number(s)); !ok || at != a.at {
+		return fmt.Errorf("the alarm of session %v is at %d, booked at %d", s, a.at, at)
+	}
+	if ends := b.ends(s); a.at > ends {
+		return fmt.Errorf("the alarm of session %v is at %d, it ends at %d", s, a.at, ends)
+	}
+	if st, _ := b.State(s); st.Over && b.ends(s) <= clock && a.at > clock {
+		return fmt.Errorf("session %v is over and stays until %d", s, a.at)
+	}
+	return nil
+}
