@@ -1,0 +1,93 @@
+package hraft
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+)
+
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+
+	// keptSnapshots is two: the last one may turn out to be damaged.
+	keptSnapshots = 2
+)
+
+// A Disk is a node's stores in a directory: a log and a stable store (raft-wal), and
+// snapshots as files.
+type Disk struct {
+	LogStore      raft.LogStore
+	StableStore   raft.StableStore
+	SnapshotStore raft.SnapshotStore
+
+	wal  *wal.WAL
+	lock *os.File
+}
+
+// OpenDisk opens a directory, or makes it: wal/ has the log, snapshots/ the snapshots.
+// It fails at once if another process has it open. logger may be nil.
+func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	walDir := filepath.Join(dir, "wal")
+	if err := os.MkdirAll(walDir, dirMode); err != nil {
+		return nil, fmt.Errorf("open disk: %w", err)
+	}
+	d := new(Disk)
+	if d.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
+		return nil, fmt.Errorf("open disk: %w", err)
+	}
+	if d.wal, err = wal.Open(walDir, wal.WithLogger(newHCLog(logger))); err != nil {
+		return nil, errors.Join(fmt.Errorf("open log: %w", err), d.Close())
+	}
+	d.LogStore, d.StableStore = d.wal, d.wal
+	d.SnapshotStore, err = raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, newHCLog(logger))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open snapshots: %w", err), d.Close())
+	}
+	// The libraries make these readable for all.
+	err = errors.Join(
+		os.Chmod(filepath.Join(walDir, metadb.FileName), fileMode),
+		os.Chmod(filepath.Join(dir, "snapshots"), dirMode))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open disk: %w", err), d.Close())
+	}
+	return d, nil
+}
+
+// Close closes the files, and must come after the Engine's. Whatever was written is
+// already synced.
+func (d *Disk) Close() error {
+	var errs []error
+	if d.wal != nil {
+		errs = append(errs, d.wal.Close())
+	}
+	errs = append(errs, d.lock.Close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close disk: %w", err)
+	}
+	return nil
+}
+
+// lockFile makes sure that a directory has one process: two would destroy it, and
+// the library below waits for the other one to end without a word.
+func lockFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("%s: another process has this directory open: %w", name, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,284 @@
+package hraft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"coordd.dev/raftstore"
+	"coordd.dev/raftstore/internal/latest"
+)
+
+const (
+	// enqueueTimeout bounds the wait for raft's goroutine to take an entry.
+	enqueueTimeout = time.Second
+
+	// closeGrace is how long Close waits for entries in flight: a leader that reaches
+	// nobody steps down within its lease, and then answers them.
+	closeGrace = 2 * time.Second
+)
+
+var errClosed = errors.New("engine closed")
+
+// An Engine is one node of a cluster. It implements raftstore.Engine.
+type Engine struct {
+	cfg      Config
+	raft     *raft.Raft
+	fsm      *fsm
+	inbound  *inbound
+	state    *latest.Value[raftstore.State]
+	failure  *failure
+	catching *catching
+
+	observed    chan raft.Observation // of one: look again
+	moved       chan struct{}         // of one: look again, until caught up
+	snapshotDue chan struct{}         // of one: SnapshotBytes were written
+	grown       atomic.Int64          // bytes applied since the last snapshot
+
+	cancel     context.CancelFunc // stops the goroutines of background
+	background sync.WaitGroup
+	shutdown   func() raft.Future // of raft, which tells only the first caller its end
+	closed     chan struct{}      // by Close, at its end
+
+	mu      sync.Mutex
+	closing bool
+	pending int           // calls of raft that have not been answered
+	drained chan struct{} // closed when there are none, once closing
+}
+
+var _ raftstore.Engine = (*Engine)(nil)
+
+// Open starts a node. It returns once what is on disk is loaded, not when there is a
+// leader.
+func Open(cfg Config) (*Engine, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("open raft: %w", err)
+	}
+	e := &Engine{
+		cfg:         cfg,
+		state:       latest.New(raftstore.State{}),
+		failure:     newFailure(),
+		catching:    new(catching),
+		observed:    make(chan raft.Observation, 1),
+		moved:       make(chan struct{}, 1),
+		snapshotDue: make(chan struct{}, 1),
+		closed:      make(chan struct{}),
+		drained:     make(chan struct{}),
+	}
+	e.fsm = &fsm{machine: cfg.Machine, failure: e.failure, moved: e.applied}
+	e.inbound = newInbound(cfg.Transport, e.heard)
+	if err := e.start(); err != nil {
+		_ = e.inbound.Close() // the error that matters is start's
+		return nil, fmt.Errorf("open raft: %w", err)
+	}
+	e.raft.RegisterObserver(raft.NewObserver(e.observed, false, ofLeadership))
+	e.shutdown = sync.OnceValue(e.raft.Shutdown)
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	e.background.Go(func() { e.watch(ctx) })
+	e.background.Go(func() { e.snapshots(ctx) })
+	return e, nil
+}
+
+// start starts raft on the guarded stores.
+func (e *Engine) start() error {
+	logs := stopLog{newCachedLog(e.cfg.LogStore, cacheEntries, cacheBytes), e.failure}
+	stable := stopStable{e.cfg.StableStore, e.failure}
+	snapshots := placedStore{e.cfg.SnapshotStore}
+	if err := bootstrap(e.cfg); err != nil {
+		return err
+	}
+	// stopStable ends the goroutine that meets an error, so it is not the caller's.
+	var err error
+	var started sync.WaitGroup
+	started.Go(func() {
+		e.raft, err = raft.NewRaft(e.cfg.raft(), e.fsm, logs, stable, snapshots, e.inbound)
+	})
+	started.Wait()
+	if e.raft == nil && err == nil {
+		err = e.failure.get()
+	}
+	return err
+}
+
+// Name is part of raftstore.Engine.
+func (e *Engine) Name() string { return "raft" }
+
+// Append is part of raftstore.Engine.
+func (e *Engine) Append(ctx context.Context, data []byte) (uint64, []any, error) {
+	var future raft.ApplyFuture
+	err := e.await(ctx, func() raft.Future {
+		future = e.raft.Apply(data, enqueueTimeout)
+		return future
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("append: %w", err)
+	}
+	out, ok := future.Response().(outcome)
+	switch {
+	case !ok:
+		return 0, nil, fmt.Errorf("append: %w: no outcome", raftstore.ErrUnknown)
+	case errors.Is(out.err, errOtherTerm):
+		return 0, nil, fmt.Errorf("append: %w: %w", raftstore.ErrNotLeader, out.err)
+	case out.err != nil:
+		return 0, nil, fmt.Errorf("append: %w: %w", raftstore.ErrUnknown, out.err)
+	}
+	return future.Index(), out.results, nil
+}
+
+// Transfer is part of raftstore.Engine.
+func (e *Engine) Transfer(ctx context.Context) error {
+	err := e.await(ctx, func() raft.Future { return e.raft.LeadershipTransfer() })
+	if err != nil {
+		return fmt.Errorf("transfer leadership: %w", err)
+	}
+	return nil
+}
+
+// Snapshot is part of raftstore.Engine. Config.TrailingEntries stay in the log.
+func (e *Engine) Snapshot(ctx context.Context) error {
+	err := e.await(ctx, func() raft.Future {
+		// Already the call blocks while another snapshot is taken.
+		return lazy(func() error { return e.raft.Snapshot().Error() })
+	})
+	if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return fmt.Errorf("take snapshot: %w", err)
+	}
+	return nil
+}
+
+// await makes a call of raft and waits for its answer, but no longer than ctx, or this
+// node, lasts: some futures never come.
+func (e *Engine) await(ctx context.Context, call func() raft.Future) error {
+	if err := e.begin(); err != nil {
+		return err
+	}
+	var err error
+	answered := make(chan struct{})
+	future := call()
+	go func() { // Close waits for it, see begin
+		defer e.end()
+		err = future.Error()
+		close(answered)
+	}()
+	select {
+	case <-answered:
+		return translate(err)
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", raftstore.ErrUnknown, context.Cause(ctx))
+	case <-e.failure.failed:
+		return fmt.Errorf("%w: %w", raftstore.ErrUnknown, e.failure.get())
+	}
+}
+
+// A lazy is a future that is called for when it is waited for.
+type lazy func() error
+
+func (l lazy) Error() error { return l() }
+
+// translate says which errors of raft are certain (RELIABILITY 3.6).
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader),
+		errors.Is(err, raft.ErrEnqueueTimeout),
+		errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return fmt.Errorf("%w: %w", raftstore.ErrNotLeader, err)
+	}
+	return fmt.Errorf("%w: %w", raftstore.ErrUnknown, err)
+}
+
+// begin counts a call of raft, unless the engine is closing: raft forgets what is
+// queued when it shuts down, and whoever waits for it would wait for ever.
+func (e *Engine) begin() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		return fmt.Errorf("%w: %w", raftstore.ErrNotLeader, errClosed)
+	}
+	e.pending++
+	return nil
+}
+
+func (e *Engine) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pending--
+	if e.closing && e.pending == 0 {
+		close(e.drained)
+	}
+}
+
+// State is part of raftstore.Engine.
+func (e *Engine) State() (raftstore.State, <-chan struct{}) { return e.state.Get() }
+
+// Members is part of raftstore.Engine.
+func (e *Engine) Members() []raftstore.Member {
+	servers := e.raft.GetConfiguration().Configuration().Servers
+	members := make([]raftstore.Member, len(servers))
+	for i, s := range servers {
+		members[i] = raftstore.Member{
+			ID:      string(s.ID),
+			Address: string(s.Address),
+			Voter:   s.Suffrage == raft.Voter,
+		}
+	}
+	return members
+}
+
+// Failed is part of raftstore.Engine.
+func (e *Engine) Failed() <-chan struct{} { return e.failure.failed }
+
+// Err is part of raftstore.Engine.
+func (e *Engine) Err() error { return e.failure.get() }
+
+// Close is part of raftstore.Engine. The stores are still open after it.
+func (e *Engine) Close() error {
+	if !e.beginClosing() {
+		<-e.closed
+		return nil
+	}
+	defer close(e.closed)
+	e.drain()
+	// The connections first: raft waits for its calls of peers, which wait for those.
+	shutdown := e.shutdown()
+	err := e.inbound.Close()
+	err = errors.Join(err, shutdown.Error())
+	e.cancel()
+	e.background.Wait()
+	if err != nil {
+		return fmt.Errorf("close raft: %w", err)
+	}
+	return nil
+}
+
+func (e *Engine) beginClosing() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing {
+		return false
+	}
+	e.closing = true
+	if e.pending == 0 {
+		close(e.drained)
+	}
+	return true
+}
+
+// drain waits until raft owes no answer.
+func (e *Engine) drain() {
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-e.drained:
+	case <-grace.C:
+	case <-e.failure.failed:
+	}
+}
