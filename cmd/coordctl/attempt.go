@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"coordd.dev/client"
+)
+
+const (
+	dialLimit    = 10 * time.Second // for a cluster to answer at all
+	releaseLimit = 2 * time.Second  // for it to confirm that the run is over
+	quiet        = time.Second      // before a word is said about waiting
+)
+
+// An attempt is one run of lock or sem.
+type attempt struct {
+	*app
+	*order
+	targets []string
+	signals chan os.Signal
+	began   time.Time
+}
+
+// interrupted is why waiting ended: a signal came.
+type interrupted struct{ sig syscall.Signal }
+
+func (i *interrupted) Error() string { return "interrupted by " + i.sig.String() }
+
+// errNotInTime is why waiting ended: -w passed.
+var errNotInTime = errors.New("not in time")
+
+// runUnder acquires what is wanted, runs the command and lets go. The order of the
+// checks is that of their cost: words, the file system, the cluster.
+func (a *app) runUnder(ctx context.Context, o *order) error {
+	targets, err := a.targets()
+	if err != nil {
+		return &failure{what: err.Error(), next: "write host:port[,host:port...]", code: exitCoordctl}
+	}
+	ancestors, err := parseLineage(a.getenv(envLineage))
+	if err != nil {
+		return &failure{what: envLineage, why: err.Error(), next: "unset it", code: exitCoordctl}
+	}
+	t := &attempt{app: a, order: o, targets: targets, signals: make(chan os.Signal, 16), began: time.Now()}
+	if len(ancestors) >= maxLineage {
+		return t.failed(fmt.Sprintf("nested in %d runs already", len(ancestors)), "", exitCoordctl)
+	}
+	if why := ancestors.conflict(o.want); why != "" {
+		return t.failed("would wait for itself: "+why, "", exitCoordctl)
+	}
+	cmd, fail := a.prepare(o.argv)
+	if fail != nil {
+		return fail
+	}
+	t.notify()
+	defer signal.Stop(t.signals)
+	return t.run(ctx, cmd, ancestors)
+}
+
+// notify asks for the signals that are the child's. One that coordctl was started
+// with ignored, as under nohup, stays ignored for both.
+func (t *attempt) notify() {
+	for _, sig := range []os.Signal{
+		syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+	} {
+		if !signal.Ignored(sig) {
+			signal.Notify(t.signals, sig)
+		}
+	}
+}
+
+func (t *attempt) run(ctx context.Context, cmd *exec.Cmd, ancestors lineage) error {
+	c, hold, err := t.acquire(ctx)
+	if c != nil {
+		defer t.end(ctx, c, hold)
+	}
+	if err != nil {
+		return err
+	}
+	cmd.Env = childEnv(t.environ, t.want, hold.Token(), c.Session().ID, ancestors)
+	child, err := start(cmd)
+	if err != nil {
+		return cannotRun(t.argv[0], err)
+	}
+	why, err := t.guard(hold).supervise(child)
+	switch why {
+	case lostLock:
+		return t.lostError(hold)
+	case ranTooLong:
+		return t.failed("ran longer than "+short(t.limit)+": "+show(t.argv[0])+" was stopped", "", exitTimeout)
+	case onItsOwn:
+	}
+	if status := exitStatus(err); status != 0 {
+		return exitCode(status)
+	}
+	return nil
+}
+
+// acquire returns the client even with an error, if there is one to close. A signal
+// that races the grant wins: nothing has been run yet.
+func (t *attempt) acquire(ctx context.Context) (*client.Client, *client.Hold, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watched := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(watched)
+		select {
+		case sig := <-t.signals:
+			if s, ok := sig.(syscall.Signal); ok {
+				cancel(&interrupted{s})
+			}
+		case <-ctx.Done():
+		}
+	}()
+
+	c, err := t.connect(ctx)
+	var hold *client.Hold
+	if err == nil {
+		hold, err = t.await(ctx, cancel, c)
+	}
+	cancel(nil)
+	<-watched
+	if i, ok := errors.AsType[*interrupted](context.Cause(ctx)); ok {
+		return c, hold, exitCode(exitSignal + int(i.sig))
+	}
+	return c, hold, err
+}
+
+// connect opens a session.
+func (t *attempt) connect(ctx context.Context) (*client.Client, error) {
+	limit := dialLimit
+	if t.wait > 0 {
+		limit = min(limit, t.wait)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	hush := after(quiet, func() {
+		t.say("no answer from %s yet; trying for %s", strings.Join(t.targets, ","), short(limit))
+	})
+	defer hush()
+
+	opts := []client.Option{
+		client.WithTTL(t.ttl),
+		client.WithName(filepath.Base(t.argv[0])),
+		client.WithEndEarly(t.grace),
+		client.WithLogger(slog.New(slog.DiscardHandler)),
+	}
+	if t.insecure {
+		opts = append(opts, client.WithInsecure())
+	}
+	c, err := client.Dial(ctx, strings.Join(t.targets, ","), opts...)
+	if err != nil {
+		return nil, t.dialError(err)
+	}
+	return c, nil
+}
+
+// await waits for what is wanted, and says so if it takes long.
+func (t *attempt) await(ctx context.Context, cancel context.CancelCauseFunc, c *client.Client) (*client.Hold, error) {
+	if t.try {
+		ctx, cancel := context.WithTimeout(ctx, dialLimit)
+		defer cancel()
+		hold, err := t.ask(ctx, c)
+		if err != nil {
+			return nil, t.refused(nil, err, "")
+		}
+		return hold, nil
+	}
+	n := t.narrate(ctx, cancel, c)
+	hold, err := t.ask(ctx, c)
+	facts := n.stop()
+	if err != nil {
+		return nil, t.refused(context.Cause(ctx), err, facts)
+	}
+	return hold, nil
+}
+
+// ask is the one call that takes the lock or the permits.
+func (t *attempt) ask(ctx context.Context, c *client.Client) (*client.Hold, error) {
+	w := t.want
+	switch {
+	case w.kind == kindSemaphore && t.try:
+		return c.Semaphore(w.name, w.limit).TryAcquireHold(ctx, w.count)
+	case w.kind == kindSemaphore:
+		return c.Semaphore(w.name, w.limit).AcquireHold(ctx, w.count)
+	case w.shared && t.try:
+		return c.RWMutex(w.name).TryRLockContext(ctx)
+	case w.shared:
+		return c.RWMutex(w.name).RLockContext(ctx)
+	case t.try:
+		return c.Mutex(w.name).TryLockContext(ctx)
+	default:
+		return c.Mutex(w.name).LockContext(ctx)
+	}
+}
+
+// guard says what to watch the child of hold for.
+func (t *attempt) guard(hold *client.Hold) guard {
+	return guard{signals: t.signals, lost: hold.Lost(), err: hold.Err, killAfter: t.grace, maxRun: t.limit}
+}
+
+// end lets go of everything. What the cluster does not confirm in time it will find
+// out by the lease.
+func (t *attempt) end(ctx context.Context, c *client.Client, hold *client.Hold) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
+	defer cancel()
+	var err error
+	if hold != nil {
+		err = hold.Unlock(ctx)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close() }() // ends by itself, or with the process
+	select {
+	case cerr := <-closed:
+		err = errors.Join(err, cerr)
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	if err != nil && hold != nil && !errors.Is(err, client.ErrLost) {
+		t.say("%s: the cluster has not confirmed the release in %s; it is free in %s at the latest",
+			t.title(), short(releaseLimit), short(t.ttl))
+	}
+}
+
+// childEnv is the environment of the command. What outer runs left is taken out, so
+// that nobody takes an outer token for the inner lock's.
+func childEnv(environ []string, held claim, token client.Token, session client.SessionID, ancestors lineage) []string {
+	env := make([]string, 0, len(environ)+5)
+	for _, kv := range environ {
+		switch key, _, _ := strings.Cut(kv, "="); key {
+		case envToken, envName, envKind, envSession, envLineage:
+		default:
+			env = append(env, kv)
+		}
+	}
+	if token != 0 {
+		env = append(env, envToken+"="+token.String())
+	}
+	return append(env,
+		envName+"="+held.name,
+		envKind+"="+held.kind,
+		envSession+"="+string(session),
+		envLineage+"="+ancestors.with(held).String())
+}

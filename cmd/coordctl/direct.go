@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	coordv1 "coordd.dev/api/coord/v1"
+)
+
+// errorDomain is the domain of coordd's own ErrorInfos.
+const errorDomain = "coordd.dev"
+
+// node calls f with a connection to one endpoint.
+func node(ctx context.Context, endpoint string, f func(context.Context, grpc.ClientConnInterface) error) error {
+	conn, err := grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return f(ctx, conn)
+}
+
+// anyNode calls f with one endpoint after another, each with its share of the time
+// that is left, until one answers. An answer is also a refusal, but not "no leader":
+// the next node may know one.
+func (a *app) anyNode(ctx context.Context, what string, f func(context.Context, grpc.ClientConnInterface) error) error {
+	targets, err := a.targets()
+	if err != nil {
+		return &failure{what: err.Error(), next: "write host:port[,host:port...]", code: exitUsage}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.timeout))
+	defer cancel()
+	for i, endpoint := range targets {
+		share, cancelShare := context.WithTimeout(ctx, a.shareOf(ctx, len(targets)-i))
+		err = node(share, endpoint, f)
+		cancelShare()
+		if err == nil || !elsewhere(err) {
+			break
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return callError(what, strings.Join(targets, ","), err)
+}
+
+func (a *app) shareOf(ctx context.Context, left int) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return time.Duration(a.timeout)
+	}
+	return time.Until(deadline) / time.Duration(left)
+}
+
+// elsewhere reports whether another node may do better.
+func elsewhere(err error) bool {
+	switch reason(err) {
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED:
+		return true
+	default:
+		code := status.Code(err)
+		return code == codes.Unavailable || code == codes.DeadlineExceeded
+	}
+}
+
+// reason is coordd's own reason for a refusal, unspecified if err has none.
+func reason(err error) coordv1.Reason {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
+			return coordv1.Reason(coordv1.Reason_value["REASON_"+info.GetReason()])
+		}
+	}
+	return coordv1.Reason_REASON_UNSPECIFIED
+}
+
+// callError gives a failed call its words and its exit code.
+func callError(what, targets string, err error) *failure {
+	s := status.Convert(err)
+	f := &failure{what: what, why: s.Message(), code: exitFailed}
+	switch reason(err) {
+	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_YOURS, coordv1.Reason_REASON_LIMIT,
+		coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
+		f.code = exitRefused
+		return f
+	case coordv1.Reason_REASON_NOT_FOUND, coordv1.Reason_REASON_SESSION_OVER:
+		f.code = exitNotFound
+		return f
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED:
+		f.code, f.next = exitUnavailable, "try again"
+		return f
+	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:
+		f.next = "it may have happened or not; look before you repeat it"
+		return f
+	case coordv1.Reason_REASON_UNSPECIFIED:
+	}
+	switch s.Code() {
+	case codes.Unavailable:
+		f.what, f.why, f.next, f.code = "no coordd at "+targets, fault(s.Message()), "start one: coordd dev", exitUnavailable
+	case codes.DeadlineExceeded:
+		f.why, f.code = "no answer from "+targets+" in time", exitTimeout
+	case codes.NotFound:
+		f.code = exitNotFound
+	case codes.InvalidArgument, codes.PermissionDenied, codes.Unauthenticated, codes.FailedPrecondition, codes.ResourceExhausted:
+		f.code = exitRefused
+	default:
+		if errors.Is(err, context.Canceled) || s.Code() == codes.Canceled {
+			f.why = "cancelled"
+		}
+	}
+	return f
+}
+
+// fault takes the last and plainest part of a transport's error: "connection error:
+// desc = ... dial tcp 127.0.0.1:1: connect: connection refused" is the last two words.
+func fault(message string) string {
+	message = strings.Trim(message, `"`)
+	if i := strings.LastIndex(message, ": "); i >= 0 {
+		message = message[i+2:]
+	}
+	return strings.Trim(message, `"`)
+}

@@ -1,0 +1,32 @@
+// Coordctl runs commands under locks and semaphores of coordd, and looks at a cluster.
+//
+//	coordctl lock deploy -- ./deploy.sh
+//	coordctl sem --limit 4 build -- make
+//	coordctl status
+//
+// # What lock and sem promise
+//
+//  1. There is no shell. Stdin, stdout and stderr are the child's; what coordctl has
+//     to say goes to stderr, one line at a time, and never while the child is well.
+//  2. The exit code is the child's, or 128+n if signal n ended it. 75 says that the
+//     lock was not had, 79 that it was lost, 124 that --max-run passed, 125 that
+//     coordctl failed, 126 and 127 that the command cannot be run or was not found.
+//  3. The child is gone before the lease can end on the cluster: it is sent TERM
+//     --kill-after before the client's own deadline, which is earlier than the
+//     cluster's, and KILL at that deadline. A child of a coordctl that was killed
+//     is killed by the kernel (on Linux).
+//  4. A signal while waiting leaves nothing behind. A signal while the child runs is
+//     the child's.
+//  5. The session ends with the run. The exit code does not depend on whether the
+//     cluster confirms that.
+//
+// What it does not do: stop grandchildren that left the child's process group, or a
+// write that is late. The fencing token is for those.
+//
+// # Layout
+//
+// main.go has the command tree and the streams; failure.go says how things go wrong,
+// in words and exit codes; lock.go is flags, attempt.go waiting, child.go and
+// supervise.go the child, lineage.go what nested runs know of each other; status.go
+// and session.go ask the cluster directly.
+package main

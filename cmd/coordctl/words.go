@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"coordd.dev/client"
+)
+
+// title names what is wanted: "lock deploy".
+func (t *attempt) title() string { return t.verb + " " + show(t.want.name) }
+
+// say writes a line for people.
+func (t *attempt) say(format string, args ...any) {
+	fmt.Fprintf(t.stderr, "coordctl: "+format+"\n", args...)
+}
+
+func (t *attempt) failed(why, next string, code int) *failure {
+	return &failure{what: t.title(), why: why, next: next, code: code}
+}
+
+// dialError says that no node gave a session.
+func (t *attempt) dialError(err error) *failure {
+	if errors.Is(err, client.ErrInvalid) {
+		return t.failed(err.Error(), "", exitCoordctl)
+	}
+	return &failure{
+		what: "no coordd at " + strings.Join(t.targets, ","),
+		why:  err.Error(),
+		next: "start one: coordd dev",
+		code: exitCoordctl,
+	}
+}
+
+// refused says why the lock was not had. Only a rival is 75; everything else is a
+// failure of coordctl, so that no script takes an outage for a held lock.
+func (t *attempt) refused(cause, err error, facts string) *failure {
+	if busy, ok := errors.AsType[*client.BusyError](err); ok {
+		return t.failed("not acquired: "+held(busy.Holders, busy.Waiting), "", t.code)
+	}
+	if errors.Is(cause, errNotInTime) {
+		if facts == "" {
+			facts = "the cluster did not say who holds it"
+		}
+		return t.failed("not acquired in "+short(t.wait)+": "+facts, "", t.code)
+	}
+	next := ""
+	if errors.Is(err, client.ErrMismatch) {
+		next = "give the limit that the others give"
+	}
+	return t.failed(err.Error(), next, exitCoordctl)
+}
+
+// lostError says that the run was stopped because it could no longer be alone.
+func (t *attempt) lostError(hold *client.Hold) *failure {
+	why := "lost: the lease could not be renewed in time"
+	if lost, ok := errors.AsType[*client.LostError](hold.Err()); ok {
+		why = "lost: " + lost.Reason.String()
+		if lost.Detail != "" {
+			why += " (" + lost.Detail + ")"
+		}
+	}
+	return t.failed(why+"; "+show(t.argv[0])+" was stopped", "", exitLost)
+}
+
+// held says who holds something and how many are to have it next.
+func held(holders []client.Holder, ahead int) string {
+	s := "held by nobody now"
+	if len(holders) > 0 {
+		h := holders[0]
+		s = "held " + short(h.For) + " by " + clean(h.String())
+		if more := len(holders) - 1; more > 0 {
+			s += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	if ahead > 0 {
+		s += fmt.Sprintf(", %d ahead", ahead)
+	}
+	return s
+}
+
+// A narrator tells the person at the terminal what is waited for: after a second, and
+// on a terminal from then on. It also keeps -w, because the facts are best asked for
+// just before the wait is given up: then our own place in the queue is among them.
+type narrator struct {
+	*attempt
+	client *client.Client
+	giveUp context.CancelCauseFunc
+	cancel context.CancelFunc
+	done   chan struct{}
+	facts  string // of the last moment; read after done
+}
+
+func (t *attempt) narrate(ctx context.Context, giveUp context.CancelCauseFunc, c *client.Client) *narrator {
+	ctx, cancel := context.WithCancel(ctx)
+	n := &narrator{attempt: t, client: c, giveUp: giveUp, cancel: cancel, done: make(chan struct{})}
+	go n.run(ctx)
+	return n
+}
+
+// stop ends the narrator and returns the facts it gave up with.
+func (n *narrator) stop() string {
+	n.cancel()
+	<-n.done
+	return n.facts
+}
+
+func (n *narrator) run(ctx context.Context) {
+	defer close(n.done)
+	limit := newTimer(0)
+	if n.wait > 0 {
+		limit.Reset(time.Until(n.began.Add(n.wait)))
+	}
+	defer limit.Stop()
+	speak := time.NewTimer(quiet)
+	defer speak.Stop()
+	rewrite := isTerminal(n.stderr)
+	for {
+		select {
+		case <-ctx.Done():
+		case <-limit.C:
+			n.facts = n.describe(ctx)
+			n.giveUp(errNotInTime)
+		case <-speak.C:
+			n.tell(n.describe(ctx), rewrite)
+			if rewrite {
+				speak.Reset(quiet)
+			}
+			continue
+		}
+		if rewrite {
+			fmt.Fprint(n.stderr, "\r\x1b[K")
+		}
+		return
+	}
+}
+
+func (n *narrator) tell(facts string, rewrite bool) {
+	if facts == "" {
+		facts = "no answer from the cluster"
+	}
+	line := "coordctl: waiting for " + show(n.want.name) + ": " + facts
+	if rewrite {
+		fmt.Fprint(n.stderr, "\r"+line+"\x1b[K")
+		return
+	}
+	fmt.Fprintln(n.stderr, line)
+}
+
+// describe returns who holds it and how many are ahead of us, "" if there is no answer.
+func (n *narrator) describe(ctx context.Context) string {
+	const patience = 300 * time.Millisecond // -w is late by so much at most
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	kind := client.KindLock
+	if n.want.kind == kindSemaphore {
+		kind = client.KindSemaphore
+	}
+	d, err := n.client.Describe(ctx, kind, n.want.name)
+	if err != nil {
+		return ""
+	}
+	ahead := max(0, d.Waiting-1) // beyond those listed
+	me := n.client.Session().ID
+	for i, w := range d.Waiters {
+		if w.Session == me {
+			ahead = i
+			break
+		}
+	}
+	return held(d.Holders, ahead)
+}
+
+// after runs f after d, unless the returned function is called before. That waits for
+// an f that runs.
+func after(d time.Duration, f func()) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			f()
+		case <-ctx.Done():
+		}
+	}()
+	return func() { cancel(); <-done }
+}
