@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -96,6 +97,7 @@ type Server struct {
 	leader   *leader
 	forward  *forwarder
 	renewals *gatherer
+	founding atomic.Bool // the Bootstrap is in the log, its outcome is not known
 
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // the run loop, readers of streams, lookups

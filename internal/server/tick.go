@@ -35,6 +35,9 @@ func (s *Server) run(ctx context.Context) error {
 		if leadership != c.leadership {
 			s.follow(ctx, &c, leadership)
 		}
+		if leadership.Leading {
+			s.found()
+		}
 		s.publishHealth()
 		if !ticked {
 			s.arm(leadership, timer)
@@ -72,7 +75,6 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 	term := uint64(0)
 	if to.Leading {
 		term = to.Term
-		s.found()
 	}
 	s.cfg.Replica.hub.cutOthers(term, func() error { return errNoLeader("stream", s.leaderHint()) })
 	if !moved {
@@ -88,17 +90,20 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 	}
 }
 
-// found begins the cluster, if that was not done. Once a term is enough: that it fails
-// means that the term is over.
+// found begins the cluster, unless that is done or under way.
 func (s *Server) found() {
-	if s.cfg.Replica.clusterID() != "" {
+	if s.cfg.Replica.clusterID() != "" || !s.founding.CompareAndSwap(false, true) {
 		return
 	}
 	floor := park.Token(time.Now().UnixMilli()) << tokensPerMilli //nolint:gosec // after 1970
 	data := machine.AppendCommand(nil, &machine.Bootstrap{Cluster: s.cfg.ClusterID, Floor: floor})
 	s.cfg.Log.Submit(data, true, func(_ uint64, result any, err error) {
-		if err != nil || result != park.Done {
-			s.cfg.Logger.Warn("bootstrap", "result", result, "err", err)
+		s.founding.Store(false)
+		if err != nil {
+			s.cfg.Logger.Warn("found cluster", "err", err)
+			s.cfg.Replica.poke() // try again, if this node still leads
+		} else if result != park.Done {
+			s.cfg.Logger.Error("found cluster", "result", result)
 		}
 	})
 }
