@@ -1,0 +1,213 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+const (
+	retryFirst = 20 * time.Millisecond
+	retryMax   = time.Second
+)
+
+// A conn is a process's connection to a cluster, shared by the sessions of NewSession
+// and closed with the last of them: the link to the leader, the search for it, and
+// the renewal of all leases.
+type conn struct {
+	network   network
+	endpoints []string
+	clock     *clock
+	instance  uint64 // names this process to the cluster, at random
+	renewals  renewals
+
+	stop context.CancelFunc
+	wg   sync.WaitGroup // of every goroutine of the conn
+
+	mu       sync.Mutex
+	couriers map[*courier]struct{} // its users
+	closed   bool
+	current  *link         // nil: it has to be searched for
+	hint     string        // where the leader was last said to be
+	search   *search       // asked for, or nil
+	found    chan struct{} // closed and made anew when a link is found
+
+	searches chan struct{} // has a token when search is set
+	suspects chan *link    // to be asked whether it is alive
+}
+
+// A search for the leader serves all who want a link meanwhile.
+type search struct {
+	done chan struct{}
+	link *link
+	err  error
+}
+
+func newConn(n network, endpoints []string, instance uint64) *conn {
+	ctx, stop := context.WithCancel(context.Background())
+	c := &conn{
+		network:   n,
+		endpoints: endpoints,
+		clock:     newClock(),
+		instance:  instance,
+		stop:      stop,
+		couriers:  make(map[*courier]struct{}),
+		found:     make(chan struct{}),
+		searches:  make(chan struct{}, 1),
+		suspects:  make(chan *link, 1),
+		renewals:  renewals{kick: make(chan struct{}, 1)},
+	}
+	c.wg.Go(func() { c.serveSearches(ctx) })
+	c.wg.Go(func() { c.serveSuspects(ctx) })
+	c.wg.Go(func() { c.serveRenewals(ctx) })
+	return c
+}
+
+// join adds a user. It fails once the last user has left.
+func (c *conn) join(k *courier) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClientClosed
+	}
+	c.couriers[k] = struct{}{}
+	return nil
+}
+
+// leave removes a user, whose goroutines have ended; the last one closes the conn.
+func (c *conn) leave(k *courier) {
+	c.mu.Lock()
+	delete(c.couriers, k)
+	if len(c.couriers) > 0 || c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	c.mu.Unlock()
+
+	c.stop()
+	c.wg.Wait()
+	if c.current != nil { // nobody else is left to change it
+		c.current.close()
+	}
+}
+
+// leader returns the link to the leader, or to a node that passes calls on to it. It
+// searches once if there is none.
+func (c *conn) leader(ctx context.Context) (*link, error) {
+	c.mu.Lock()
+	if l := c.current; l != nil {
+		c.mu.Unlock()
+		return l, nil
+	}
+	s := c.search
+	if s == nil {
+		s = &search{done: make(chan struct{})}
+		c.search = s
+		kick(c.searches)
+	}
+	c.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.link, s.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("search for the leader: %w", context.Cause(ctx))
+	}
+}
+
+func (c *conn) serveSearches(ctx context.Context) {
+	for {
+		select {
+		case <-c.searches:
+			c.runSearch(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *conn) runSearch(ctx context.Context) {
+	c.mu.Lock()
+	s, hint := c.search, c.hint
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
+	defer cancel()
+	s.link, s.err = c.find(ctx, hint)
+
+	c.mu.Lock()
+	c.search, c.hint = nil, ""
+	if s.err == nil {
+		c.current = s.link
+		close(c.found)
+		c.found = make(chan struct{})
+	}
+	c.mu.Unlock()
+	close(s.done)
+}
+
+// failed says that l is of no use, and where else the leader may be ("" if that is
+// not known). Every call on l ends, so that all sessions move together.
+func (c *conn) failed(l *link, hint string) {
+	c.mu.Lock()
+	if c.current == l {
+		c.current = nil
+		c.hint = hint
+	}
+	c.mu.Unlock()
+	l.close()
+}
+
+// suspect has l asked whether it is alive and still leads, because it owes somebody an
+// answer. If not, it has failed.
+func (c *conn) suspect(l *link) {
+	select {
+	case c.suspects <- l:
+	default: // one is being asked, another stands in line
+	}
+}
+
+func (c *conn) serveSuspects(ctx context.Context) {
+	for {
+		select {
+		case l := <-c.suspects:
+			st, err := l.status(ctx)
+			if err != nil || l.leads && !st.GetLeading() {
+				c.failed(l, st.GetLeaderAddress())
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pause waits for a moment before another try, less if a link is found meanwhile.
+func (c *conn) pause(ctx context.Context, b *backoff.ExponentialBackOff) {
+	c.mu.Lock()
+	found := c.found
+	c.mu.Unlock()
+	t := time.NewTimer(b.NextBackOff())
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-found:
+	case <-ctx.Done():
+	}
+}
+
+// kick leaves a token in ch, which has room for one.
+func kick(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func newBackOff() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = retryFirst
+	b.MaxInterval = retryMax
+	return b
+}

@@ -1,0 +1,426 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/lessee"
+)
+
+// farewell is how long Close waits for pending releases to be sent.
+const farewell = time.Second
+
+// A courier carries what one lessee says to the cluster and back, and brings it the
+// time. It decides nothing. Its goroutines are run (the stream, and its writer) and
+// keepTime; close stops them and waits.
+type courier struct {
+	cfg   config
+	conn  *conn
+	clock *clock
+
+	write chan struct{} // has a token when the lessee may have a frame
+	due   chan struct{} // has a token when the lessee's NextDue may be another
+	wake  chan struct{} // has a token when Connect may say yes
+
+	first    chan error    // takes one: nil when the first session is open, or why never
+	draining chan struct{} // closed by Shutdown or Close: nothing new is begun
+	gone     chan struct{} // closed when close is through
+	parked   sync.Once     // says once that calls of a closed client wait for ever
+
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	fault atomic.Pointer[error] // the latest reason why there is no stream
+
+	mu     sync.Mutex
+	lessee *lessee.Lessee
+	calls  map[lessee.Call]*call // whatever the lessee still has
+	live   *live                 // the present session, or the last one
+	cut    func(error)           // ends the present stream; nil if there is none
+	held   int                   // holds that are neither lost nor released
+	idle   chan struct{}         // closed when held falls to 0; nil if nobody waits
+	drain  bool                  // draining is closed
+	left   bool                  // Leave was called
+}
+
+// A call is what a user waits for: the lessee's name for it, and where its outcome goes.
+type call struct {
+	id   lessee.Call
+	hold *Hold               // of a wait: what it will be
+	done chan lessee.Outcome // has room for the one outcome that is waited for
+}
+
+// tell never waits: a second outcome is for nobody.
+func (c *call) tell(o lessee.Outcome) {
+	select {
+	case c.done <- o:
+	default:
+	}
+}
+
+// newCourier returns a running courier, unless the conn is closed.
+func newCourier(cfg config, c *conn) (*courier, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	k := &courier{
+		cfg:      cfg,
+		conn:     c,
+		clock:    c.clock,
+		write:    make(chan struct{}, 1),
+		due:      make(chan struct{}, 1),
+		wake:     make(chan struct{}, 1),
+		first:    make(chan error, 1),
+		draining: make(chan struct{}),
+		gone:     make(chan struct{}),
+		stop:     stop,
+		lessee:   lessee.New(lessee.Config{Instance: c.instance, TTL: cfg.ttl, EndEarly: cfg.early}),
+		calls:    make(map[lessee.Call]*call),
+		live:     noLive(),
+	}
+	if err := c.join(k); err != nil {
+		stop()
+		return nil, err
+	}
+	k.wg.Go(func() { k.run(ctx) })
+	k.wg.Go(func() { k.keepTime(ctx) })
+	return k, nil
+}
+
+// open waits for the first session.
+func (k *courier) open(ctx context.Context) error {
+	select {
+	case err := <-k.first:
+		return err
+	case <-ctx.Done():
+		e := &dialError{err: ctx.Err(), cause: context.Cause(ctx)}
+		if p := k.fault.Load(); p != nil {
+			e.fault = *p
+		}
+		return e
+	}
+}
+
+// keepTime tells the lessee the time when it asked for it.
+func (k *courier) keepTime(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.due:
+		case <-t.C:
+			k.advance()
+			kick(k.wake)
+		}
+		if at, ok := k.nextDue(); ok {
+			t.Reset(max(0, at-k.clock.now()))
+		} else {
+			t.Stop()
+		}
+	}
+}
+
+func (k *courier) nextDue() (time.Duration, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.lessee.NextDue()
+}
+
+// advance lets the lessee know the time, and has its lease renewed if it is due.
+func (k *courier) advance() {
+	k.mu.Lock()
+	now := k.clock.now()
+	k.lessee.Advance(now)
+	lease, renew := k.lessee.Renew(now)
+	k.after()
+	k.mu.Unlock()
+	if renew {
+		k.conn.renewals.add(dueLease{k, lease})
+	}
+}
+
+func (k *courier) renewed(lease lessee.Lease, r lessee.Renewal) {
+	k.mu.Lock()
+	k.lessee.Renewed(k.clock.now(), lease, r)
+	k.after()
+	k.mu.Unlock()
+	kick(k.due)
+}
+
+// start gives the lessee a call. Its outcome comes on c.done.
+func (k *courier) start(class lessee.Class, body *coordv1.Op, c *call) error {
+	k.mu.Lock()
+	if k.drain {
+		k.mu.Unlock()
+		return ErrClientClosed
+	}
+	c.id = k.lessee.Start(class, body)
+	k.calls[c.id] = c
+	k.mu.Unlock()
+	kick(k.write)
+	return nil
+}
+
+// change is start of a change about a hold, whose outcome nobody waits for.
+func (k *courier) change(hold *call, body *coordv1.Op) {
+	k.mu.Lock()
+	if !k.left {
+		k.lessee.StartOn(hold.id, body)
+		k.after()
+	}
+	k.mu.Unlock()
+	kick(k.write)
+}
+
+// end has the lessee end a call. Its outcome, if it has one, comes on c.done.
+func (k *courier) end(c *call) {
+	k.mu.Lock()
+	k.lessee.End(c.id)
+	k.after()
+	k.mu.Unlock()
+	kick(k.write)
+}
+
+// release ends a wait, or releases its hold, whatever happens to the caller. It reports
+// whether the hold was held until now.
+func (k *courier) release(h *Hold) bool {
+	k.mu.Lock()
+	held := h.release()
+	if held {
+		k.unhold()
+	}
+	k.lessee.End(h.call.id)
+	k.after()
+	k.mu.Unlock()
+	kick(k.write)
+	return held
+}
+
+// ask makes a call that leaves no hold, and returns what came of it.
+func (k *courier) ask(ctx context.Context, op string, class lessee.Class, body *coordv1.Op) (*coordv1.Outcome, error) {
+	if ctx.Err() != nil {
+		return nil, contextEnded(ctx, op, nil)
+	}
+	c := &call{done: make(chan lessee.Outcome, 1)}
+	if err := k.start(class, body, c); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	select {
+	case o := <-c.done:
+		return answer(op, o)
+	case <-ctx.Done():
+		return nil, contextEnded(ctx, op, k.abandon(class, c))
+	case <-k.draining:
+		return nil, fmt.Errorf("%s: %w", op, errors.Join(ErrClientClosed, k.abandon(class, c)))
+	}
+}
+
+// abandon ends a call that nobody waits for any more. The error is nil if it surely had
+// no effect.
+func (k *courier) abandon(class lessee.Class, c *call) error {
+	k.end(c)
+	if class != lessee.ClassChange {
+		return nil
+	}
+	select {
+	case o := <-c.done:
+		if o.Verdict == lessee.Ended || o.Verdict == lessee.Refused {
+			return nil
+		}
+	default:
+	}
+	return ErrUnknown
+}
+
+// answer is what a user is told of a call's final outcome.
+func answer(op string, o lessee.Outcome) (*coordv1.Outcome, error) {
+	out, _ := o.Body.(*coordv1.Outcome)
+	switch o.Verdict {
+	case lessee.Done:
+		return out, nil
+	case lessee.Refused:
+		return nil, fmt.Errorf("%s: %w", op, refusal(out))
+	case lessee.Ended: // by the end of the client
+		return nil, fmt.Errorf("%s: %w", op, ErrClientClosed)
+	default:
+		return nil, fmt.Errorf("%s: %w", op, ErrUnknown)
+	}
+}
+
+// after carries out what the last input to the lessee brought. mu is held, and nothing
+// here waits: contexts are cancelled, slots that are empty are filled.
+func (k *courier) after() {
+	old := k.live
+	id, deadline := k.lessee.Session()
+	if id != 0 && id != old.id {
+		k.live = newLive(id, k.clock.now())
+	}
+	if id != 0 {
+		k.live.deadline.Store(int64(deadline))
+	}
+	reason := ReasonExpired
+	for out := k.lessee.Outcomes(); len(out) > 0; out = k.lessee.Outcomes() {
+		for _, o := range out {
+			if o.Verdict == lessee.Lost {
+				reason, _ = lossReason(o.Reason)
+			}
+			k.deliver(o)
+		}
+	}
+	if id != old.id && !old.over() {
+		k.ended(old, reason)
+	}
+}
+
+// ended ends what depends on a session that is over. mu is held.
+func (k *courier) ended(l *live, reason Reason) {
+	l.end(k.lossOf(l, reason))
+	if k.cut != nil {
+		k.cut(errSessionOver)
+	}
+	kick(k.due)
+	if !k.left {
+		k.cfg.network.logger.Warn("session lost", "session", string(sessionID(l.id)), "reason", reason.String())
+	}
+}
+
+// deliver hands out one outcome. mu is held.
+func (k *courier) deliver(o lessee.Outcome) {
+	c := k.calls[o.Call]
+	if c == nil {
+		return
+	}
+	switch o.Verdict {
+	case lessee.Granted:
+		out, _ := o.Body.(*coordv1.Outcome)
+		c.hold.grant(k.live, Token(out.GetToken()), k.clock.now())
+		k.held++
+		c.tell(o)
+	case lessee.Recalled:
+		k.lose(c.hold, lessee.ReasonRevoked) // End is the answer, and the user's to give
+	case lessee.Lost:
+		k.lose(c.hold, o.Reason)
+		if o.Reason != lessee.ReasonRevoked {
+			k.lessee.End(o.Call)
+		}
+	default:
+		delete(k.calls, o.Call)
+		if c.hold != nil && c.hold.live != nil {
+			c.hold.settle()
+			return
+		}
+		c.tell(o)
+	}
+}
+
+// lose tells a hold that it is lost. mu is held.
+func (k *courier) lose(h *Hold, reason lessee.Reason) {
+	if h.lose(lossReason(reason)) {
+		k.unhold()
+	}
+}
+
+// unhold counts a hold out. mu is held.
+func (k *courier) unhold() {
+	k.held--
+	if k.held == 0 && k.idle != nil {
+		close(k.idle)
+		k.idle = nil
+	}
+}
+
+// stopTaking refuses new calls from now on, and ends those that wait.
+func (k *courier) stopTaking() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.drain {
+		k.drain = true
+		close(k.draining)
+	}
+}
+
+// released returns a channel that is closed when nothing is held.
+func (k *courier) released() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.idle == nil {
+		k.idle = make(chan struct{})
+		if k.held == 0 {
+			idle := k.idle
+			k.idle = nil
+			close(idle)
+			return idle
+		}
+	}
+	return k.idle
+}
+
+// close ends the session and everything of it. It is idempotent.
+func (k *courier) close() {
+	k.stopTaking()
+	k.mu.Lock()
+	if k.left {
+		k.mu.Unlock()
+		<-k.gone
+		return
+	}
+	k.left = true
+	leave := &call{done: make(chan lessee.Outcome, 1)}
+	leave.id = k.lessee.Leave()
+	k.calls[leave.id] = leave
+	for _, c := range k.calls {
+		if c.hold != nil && c.hold.live != nil {
+			k.lose(c.hold, lessee.ReasonClosed)
+		}
+	}
+	if !k.live.over() {
+		k.live.end(k.lossOf(k.live, ReasonClosed)) // its stream goes on, for the farewell
+	}
+	k.after()
+	k.mu.Unlock()
+	kick(k.write)
+
+	t := time.NewTimer(farewell)
+	defer t.Stop()
+	select {
+	case <-leave.done:
+	case <-t.C:
+	}
+	k.stop()
+	k.wg.Wait()
+	k.conn.leave(k)
+	close(k.gone)
+}
+
+// lossOf is the cause of a session's context when it has ended.
+func (k *courier) lossOf(l *live, reason Reason) *LostError {
+	now := k.clock.now()
+	return &LostError{Reason: reason, At: k.clock.at(now), Held: now - l.since}
+}
+
+// lossReason is the user's reason and detail for the lessee's.
+func lossReason(r lessee.Reason) (Reason, string) {
+	switch r {
+	case lessee.ReasonPaused:
+		return ReasonPaused, ""
+	case lessee.ReasonRevoked:
+		return ReasonRevoked, ""
+	case lessee.ReasonClosed:
+		return ReasonClosed, ""
+	case lessee.ReasonEnded:
+		return ReasonExpired, "the cluster has ended the session"
+	default:
+		return ReasonExpired, ""
+	}
+}
+
+func newSecret() lessee.Secret {
+	var s lessee.Secret
+	rand.Read(s[:]) // never fails
+	return s
+}

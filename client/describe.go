@@ -1,0 +1,127 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/lessee"
+)
+
+// A Kind is a kind of object. Mutex and RWMutex are one kind.
+type Kind uint8
+
+// Wire values; never reordered.
+const (
+	KindLock Kind = iota + 1
+	KindSemaphore
+)
+
+func (k Kind) String() string {
+	switch k {
+	case KindLock:
+		return "lock"
+	case KindSemaphore:
+		return "semaphore"
+	default:
+		return "kind " + strconv.Itoa(int(k))
+	}
+}
+
+// A SessionID names a session. It is a string so that no tool rounds it.
+type SessionID string
+
+// A Holder holds or waits.
+type Holder struct {
+	Session  SessionID
+	Name     string // WithName
+	Metadata map[string]string
+	Note     string
+	Token    Token
+	Shared   bool
+	Count    int64
+	For      time.Duration // held, or waited
+	TraceID  string
+}
+
+// String says who it is, and why if it said so: host-a pid 812 (billing).
+func (h Holder) String() string {
+	host, pid := h.Metadata["host"], h.Metadata["pid"]
+	s := host
+	if s == "" {
+		s = "session " + string(h.Session)
+	}
+	if pid != "" {
+		s += " pid " + pid
+	}
+	if why := cmp.Or(h.Note, h.Name); why != "" {
+		s += " (" + why + ")"
+	}
+	return s
+}
+
+// A Description is an object at one log index.
+type Description struct {
+	Kind    Kind
+	Name    string
+	Index   uint64
+	Holders []Holder
+	Waiters []Holder // in order; at most 100
+	Waiting int      // all of them
+	Limit   int64    // of a semaphore, in force
+	Held    int64    // of a semaphore's permits
+}
+
+// Describe returns who holds and who waits, linearizably. [ErrNotFound] if nothing
+// of that name exists.
+func (c *Client) Describe(ctx context.Context, kind Kind, name string) (*Description, error) {
+	op := "describe " + Ref{Kind: kind, Name: name}.String()
+	if err := checkName(name); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	body := &coordv1.Op{Op: &coordv1.Op_Describe{Describe: &coordv1.Describe{Kind: coordv1.Kind(kind), Name: name}}}
+	out, err := c.courier.ask(ctx, op, lessee.ClassRead, body)
+	if err != nil {
+		return nil, err
+	}
+	if out.GetCode() != coordv1.Code_CODE_DONE || out.GetDescription() == nil {
+		return nil, fmt.Errorf("%s: %w", op, refusal(out))
+	}
+	return descriptionFrom(out.GetDescription()), nil
+}
+
+func descriptionFrom(d *coordv1.Description) *Description {
+	return &Description{
+		Kind:    Kind(d.GetKind()),
+		Name:    d.GetName(),
+		Index:   d.GetIndex(),
+		Holders: holdersFrom(d.GetHolders()),
+		Waiters: holdersFrom(d.GetWaiters()),
+		Waiting: int(d.GetWaiting()),
+		Limit:   d.GetLimit(),
+		Held:    d.GetHeld(),
+	}
+}
+
+func holdersFrom(parties []*coordv1.Party) []Holder {
+	hs := make([]Holder, 0, len(parties))
+	for _, p := range parties {
+		hs = append(hs, Holder{
+			Session:  sessionID(p.GetSessionId()),
+			Name:     p.GetWho().GetName(),
+			Metadata: p.GetWho().GetMetadata(),
+			Note:     p.GetNote(),
+			Token:    Token(p.GetToken()),
+			Shared:   p.GetShared(),
+			Count:    p.GetCount(),
+			For:      p.GetFor().AsDuration(),
+		})
+	}
+	return hs
+}
+
+// sessionID prints as the rest of the system does: sixteen hexadecimal digits.
+func sessionID(id uint64) SessionID { return SessionID(fmt.Sprintf("%016x", id)) }

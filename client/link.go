@@ -1,0 +1,89 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	coordv1 "coordd.dev/api/coord/v1"
+)
+
+const (
+	// windowBytes keeps gRPC's flow control from being what bounds a busy stream.
+	windowBytes = 1 << 20
+
+	// probeTimeout bounds a Status call, which never waits in the node.
+	probeTimeout = time.Second
+
+	// A node that vanished is noticed by TCP after lostAfter if something is unsent to
+	// it, else by a ping after pingAfter, which is the shortest that gRPC has.
+	pingAfter = 10 * time.Second
+	lostAfter = 3 * time.Second
+)
+
+// A link is a gRPC connection to one node. It is made anew, not repaired: when one
+// fails, where the leader is has to be found out again anyway.
+type link struct {
+	addr    string
+	cc      *grpc.ClientConn
+	dialled atomic.Pointer[error] // the last error of the dialler
+	leads   bool                  // it led when it was chosen
+}
+
+func (n network) link(addr string) (*link, error) {
+	if err := n.permits(addr); err != nil {
+		return nil, err
+	}
+	creds := insecure.NewCredentials()
+	if n.tls != nil {
+		creds = credentials.NewTLS(n.tls)
+	}
+	l := &link{addr: addr}
+	cc, err := grpc.NewClient("passthrough:///"+addr,
+		grpc.WithTransportCredentials(creds),
+		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			conn, err := n.dial(ctx, addr)
+			if err != nil {
+				l.dialled.Store(&err)
+			}
+			return conn, err
+		}),
+		grpc.WithInitialWindowSize(windowBytes),
+		grpc.WithInitialConnWindowSize(windowBytes),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: lostAfter}),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+		grpc.WithIdleTimeout(0),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", addr, err)
+	}
+	l.cc = cc
+	return l, nil
+}
+
+// status asks the node what it knows of the cluster.
+func (l *link) status(ctx context.Context) (*coordv1.StatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return coordv1.NewClusterServiceClient(l.cc).Status(ctx, &coordv1.StatusRequest{})
+}
+
+// fault says why err came of using l.
+func (l *link) fault(err error) string {
+	var dialled error
+	if p := l.dialled.Load(); p != nil {
+		dialled = *p
+	}
+	return fault(err, dialled)
+}
+
+// close is idempotent. Its error says only that it was closed before.
+func (l *link) close() { _ = l.cc.Close() }

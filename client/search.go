@@ -1,0 +1,142 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	coordv1 "coordd.dev/api/coord/v1"
+)
+
+// searchTimeout bounds a search: two probes, one after the other.
+const searchTimeout = 2*probeTimeout + probeTimeout/2
+
+// A probe is one node's answer to the question who leads.
+type probe struct {
+	addr   string
+	link   *link // nil if it could not be made
+	status *coordv1.StatusResponse
+	err    error
+}
+
+// A finder asks nodes who leads, all at the same time.
+type finder struct {
+	conn    *conn
+	results chan probe
+	asked   map[string]bool
+	open    int    // probes without an answer
+	via     *probe // passes calls on to the leader
+	faults  map[string]string
+	heard   bool // of any coordd
+}
+
+// find returns a link to the leader. If the leader cannot be reached from here, which
+// happens where the nodes' addresses are not the clients', it returns one to a node
+// that knows the leader and will pass calls on.
+func (c *conn) find(ctx context.Context, hint string) (*link, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &finder{
+		conn:    c,
+		results: make(chan probe),
+		asked:   make(map[string]bool),
+		faults:  make(map[string]string),
+	}
+	if hint != "" {
+		f.ask(ctx, hint, "")
+	}
+	for _, addr := range c.endpoints {
+		f.ask(ctx, addr, "")
+	}
+	leader := f.await(ctx)
+	cancel()
+	f.drain()
+	switch {
+	case leader != nil:
+		leader.leads = true
+		if f.via != nil {
+			f.via.link.close()
+		}
+		return leader, nil
+	case f.via != nil:
+		return f.via.link, nil
+	}
+	return nil, f.err()
+}
+
+// ask starts a probe, unless the node was asked before. cluster is the one that the
+// node must be of, "" if any will do: an address that a node gave may mean another
+// machine here.
+func (f *finder) ask(ctx context.Context, addr, cluster string) {
+	if addr == "" || f.asked[addr] || len(f.asked) > 2*maxEndpoints {
+		return
+	}
+	f.asked[addr] = true
+	f.open++
+	go func() { // await or drain receives
+		p := probe{addr: addr}
+		if p.link, p.err = f.conn.network.link(addr); p.err == nil {
+			p.status, p.err = p.link.status(ctx)
+		}
+		if got := p.status.GetClusterId(); p.err == nil && cluster != "" && got != cluster {
+			p.err = fmt.Errorf("it is of cluster %s, not %s", got, cluster)
+		}
+		f.results <- p
+	}()
+}
+
+// await returns the link to the leader, nil if no node led.
+func (f *finder) await(ctx context.Context) *link {
+	for f.open > 0 {
+		p := <-f.results
+		f.open--
+		switch {
+		case p.err != nil && p.link == nil:
+			f.faults[p.addr] = p.err.Error()
+		case p.err != nil:
+			f.faults[p.addr] = p.link.fault(p.err)
+			p.link.close()
+		case p.status.GetLeading():
+			return p.link
+		default:
+			f.follow(ctx, p)
+		}
+	}
+	return nil
+}
+
+// follow takes the answer of a node that does not lead.
+func (f *finder) follow(ctx context.Context, p probe) {
+	f.heard = true
+	leader := p.status.GetLeaderAddress()
+	f.faults[p.addr] = "no leader known"
+	if why := p.status.GetNotReadyReason(); why != "" {
+		f.faults[p.addr] = why
+	}
+	f.ask(ctx, leader, p.status.GetClusterId())
+	if leader == "" || f.via != nil && f.via.status.GetTerm() >= p.status.GetTerm() {
+		p.link.close()
+		return
+	}
+	if f.via != nil {
+		f.via.link.close()
+	}
+	f.via = &p
+}
+
+// drain closes what is not needed any more.
+func (f *finder) drain() {
+	for ; f.open > 0; f.open-- {
+		if p := <-f.results; p.link != nil {
+			p.link.close()
+		}
+	}
+}
+
+func (f *finder) err() error {
+	e := &unreachable{answered: f.heard}
+	for _, addr := range f.conn.endpoints {
+		if why := f.faults[addr]; why != "" {
+			e.faults = append(e.faults, endpointFault{addr, why})
+		}
+	}
+	return e
+}

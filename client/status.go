@@ -1,0 +1,192 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/lessee"
+)
+
+// This file is the inverse of the table of reasons in internal/server: what a refused
+// call, the end of a stream, or a refused op means here.
+
+const (
+	errorDomain = "coordd.dev"
+	metaLeader  = "leader"
+	metaLimit   = "limit"
+	metaRevoked = "revoked"
+)
+
+// A refused is what the server said of a call that it refused.
+type refused struct {
+	reason   coordv1.Reason // 0 if it came from the network, not from a coordd
+	message  string
+	metadata map[string]string
+	cause    error
+}
+
+// refusedBy reads the error of a call.
+func refusedBy(err error) *refused {
+	st := status.Convert(err)
+	r := &refused{message: st.Message(), cause: err}
+	for _, d := range st.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
+			r.reason = coordv1.Reason(coordv1.Reason_value["REASON_"+info.GetReason()])
+			r.metadata = info.GetMetadata()
+		}
+	}
+	return r
+}
+
+func (r *refused) Error() string { return r.message }
+
+// Unwrap is the sentinel that the reason stands for; nil if a user never sees it.
+func (r *refused) Unwrap() error {
+	switch r.reason {
+	case coordv1.Reason_REASON_INVALID:
+		return ErrInvalid
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED:
+		return ErrUnavailable
+	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:
+		return ErrUnknown
+	case coordv1.Reason_REASON_SESSION_OVER, coordv1.Reason_REASON_NOT_YOURS:
+		return ErrLost
+	case coordv1.Reason_REASON_LIMIT:
+		return ErrLimit
+	case coordv1.Reason_REASON_NOT_FOUND:
+		return ErrNotFound
+	case coordv1.Reason_REASON_UNSPECIFIED, coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
+	}
+	return r.cause
+}
+
+// leader is where the refuser says that the leader is, "" if it does not.
+func (r *refused) leader() string { return r.metadata[metaLeader] }
+
+// sessionOver reports whether the session is refused for good, and why.
+func (r *refused) sessionOver() (lessee.Reason, bool) {
+	switch r.reason {
+	case coordv1.Reason_REASON_SESSION_OVER, coordv1.Reason_REASON_NOT_YOURS:
+		if r.metadata[metaRevoked] != "" {
+			return lessee.ReasonRevoked, true
+		}
+		return lessee.ReasonEnded, true
+	}
+	return 0, false
+}
+
+// aboutTheLink reports whether another node, or a new connection, may do better: not
+// if the refusal is about the one session.
+func (r *refused) aboutTheLink() bool {
+	switch r.reason {
+	case coordv1.Reason_REASON_UNSPECIFIED, coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING:
+		return true
+	}
+	return false
+}
+
+// refusal is the error that an op's outcome stands for.
+func refusal(o *coordv1.Outcome) error {
+	switch o.GetCode() {
+	case coordv1.Code_CODE_BUSY:
+		d := descriptionFrom(o.GetDescription())
+		return &BusyError{Kind: d.Kind, Name: d.Name, Holders: d.Holders, Waiting: d.Waiting}
+	case coordv1.Code_CODE_INVALID:
+		if o.GetValue() > 0 {
+			return fmt.Errorf("%w: more permits than the limit of %d", ErrInvalid, o.GetValue())
+		}
+		return ErrInvalid
+	case coordv1.Code_CODE_MISMATCH:
+		return fmt.Errorf("%w: its limit is %d", ErrMismatch, o.GetValue())
+	case coordv1.Code_CODE_LIMIT:
+		return fmt.Errorf("%w: the cluster has %d, as many as it can have; retry later", ErrLimit, o.GetValue())
+	case coordv1.Code_CODE_FULL:
+		return fmt.Errorf("%w: the session has as many calls as it can have; retry later", ErrLimit)
+	case coordv1.Code_CODE_NOT_FOUND:
+		return ErrNotFound
+	default:
+		return fmt.Errorf("%w: the cluster answered %v", ErrUnknown, o.GetCode())
+	}
+}
+
+// verdict is what an outcome means to the lessee.
+func verdict(c coordv1.Code) lessee.Verdict {
+	switch c {
+	case coordv1.Code_CODE_GRANTED:
+		return lessee.Granted
+	case coordv1.Code_CODE_DONE:
+		return lessee.Done
+	case coordv1.Code_CODE_OVER:
+		return lessee.Over
+	case coordv1.Code_CODE_RECALLED:
+		return lessee.Recalled
+	case coordv1.Code_CODE_REVOKED:
+		return lessee.Lost
+	case coordv1.Code_CODE_ENDED:
+		return lessee.Ended
+	default:
+		return lessee.Refused
+	}
+}
+
+// fault says in a few words why an endpoint could not be used. gRPC wraps what the
+// dialler said in prose; dialled is that error itself, if there was one.
+func fault(err, dialled error) string {
+	var errno syscall.Errno
+	var dns *net.DNSError
+	switch {
+	case errors.As(dialled, &errno):
+		return errno.Error()
+	case errors.As(dialled, &dns):
+		return dns.Err
+	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
+		return "no answer"
+	case dialled != nil:
+		return dialled.Error()
+	case status.Code(err) == codes.Unimplemented:
+		return "it answers, but is no coordd"
+	}
+	if st, ok := status.FromError(err); ok {
+		return strings.TrimPrefix(st.Message(), "connection error: desc = ")
+	}
+	return err.Error()
+}
+
+// An unreachable is the error of a search for the leader: each endpoint asked and
+// what was wrong with it.
+type unreachable struct {
+	faults   []endpointFault
+	answered bool // by any
+}
+
+type endpointFault struct{ addr, fault string }
+
+func (e *unreachable) Error() string {
+	var b strings.Builder
+	if e.answered {
+		b.WriteString("no leader")
+	} else {
+		b.WriteString("no coordd")
+	}
+	for i, f := range e.faults {
+		if i > 0 {
+			b.WriteString(", nor")
+		}
+		fmt.Fprintf(&b, " at %s: %s", f.addr, f.fault)
+	}
+	if !e.answered {
+		b.WriteString("; start one: coordd dev")
+	}
+	return b.String()
+}
+
+func (e *unreachable) Unwrap() error { return ErrUnavailable }

@@ -1,0 +1,252 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/lessee"
+)
+
+const (
+	// attachTimeout bounds the wait for Attached, which takes a commit.
+	attachTimeout = 3 * time.Second
+
+	// silence is how long a node may say nothing after it was sent something before it is
+	// asked whether it is alive. A parked wait is silent too; so it is asked once.
+	silence = time.Second
+
+	maxFrameOps = 1024
+	maxAtOnce   = 3 // new tries in a row without a pause
+)
+
+var (
+	errResting     = errors.New("resting after a loss")
+	errSessionOver = errors.New("the session of the stream is over")
+	errNoAnswer    = errors.New("no answer to Attach")
+	errAtOnce      = errors.New("there is something better to try")
+)
+
+type opStream = grpc.BidiStreamingClient[coordv1.AttachRequest, coordv1.AttachResponse]
+
+// run keeps a stream to the leader for as long as the client lives.
+func (k *courier) run(ctx context.Context) {
+	b, atOnce := newBackOff(), 0
+	for ctx.Err() == nil {
+		attached, err := k.serve(ctx)
+		if attached {
+			b.Reset()
+			atOnce = 0
+		}
+		switch {
+		case errors.Is(err, errResting):
+			select {
+			case <-k.wake:
+			case <-ctx.Done():
+			}
+		case errors.Is(err, errAtOnce) && atOnce < maxAtOnce:
+			atOnce++
+		default:
+			k.conn.pause(ctx, b)
+		}
+	}
+}
+
+// opened reports the first session, or why there will be none. Later calls do nothing.
+func (k *courier) opened(err error) {
+	select {
+	case k.first <- err:
+	default:
+	}
+}
+
+// serve runs one stream to its end, and says whether it ever attached.
+func (k *courier) serve(ctx context.Context) (attached bool, err error) {
+	l, err := k.conn.leader(ctx)
+	if err != nil {
+		k.tried(err)
+		return false, err
+	}
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	attach, ok := k.connect(cut)
+	if !ok {
+		return false, errResting
+	}
+	defer k.disconnect(attach.Epoch)
+	stream, err := coordv1.NewSessionServiceClient(l.cc).Attach(ctx)
+	if err == nil {
+		err = k.attach(cut, stream, attach)
+	}
+	if attached = err == nil; attached {
+		err = k.carry(ctx, cut, l, stream, attach.Epoch)
+	}
+	return attached, k.streamEnded(ctx, l, attach.Session, err)
+}
+
+// tried keeps the latest reason why there is no session, for Dial.
+func (k *courier) tried(err error) { k.fault.Store(&err) }
+
+// connect begins a stream of the lessee.
+func (k *courier) connect(cut func(error)) (lessee.Attach, bool) {
+	secret := newSecret()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	a, ok := k.lessee.Connect(k.clock.now(), secret)
+	k.after()
+	if ok {
+		k.cut = cut
+	}
+	kick(k.due)
+	return a, ok
+}
+
+func (k *courier) disconnect(epoch uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.lessee.Disconnect(epoch)
+	k.after()
+	k.cut = nil
+	kick(k.due)
+}
+
+// attach makes the stream the session's.
+func (k *courier) attach(cut func(error), stream opStream, a lessee.Attach) error {
+	late := time.AfterFunc(attachTimeout, func() { cut(errNoAnswer) })
+	defer late.Stop()
+	err := stream.Send(&coordv1.AttachRequest{
+		Frame: &coordv1.AttachRequest_Attach{Attach: attachOf(a, k.conn.instance, k.cfg)},
+	})
+	resp, rerr := stream.Recv() // says why, if it could not be sent
+	switch {
+	case rerr != nil:
+		return rerr
+	case err != nil:
+		return err
+	case resp.GetAttached() == nil:
+		return errors.New("the first frame is not Attached")
+	}
+	k.mu.Lock()
+	k.lessee.Attached(k.clock.now(), a.Epoch, attachedFrom(resp.GetAttached()))
+	k.after()
+	k.mu.Unlock()
+	k.opened(nil)
+	kick(k.due)
+	kick(k.write)
+	return nil
+}
+
+// carry moves frames up and outcomes down until the stream ends.
+func (k *courier) carry(ctx context.Context, cut func(error), l *link, stream opStream, epoch uint64) error {
+	var writer sync.WaitGroup
+	var heard atomic.Uint64 // frames received
+	writer.Go(func() { k.send(ctx, l, stream, &heard) })
+	defer writer.Wait()
+	defer cut(nil)
+	var answers []lessee.Answer
+	for {
+		resp, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		heard.Add(1)
+		answers = appendAnswers(answers[:0], resp.GetOutcomes())
+		k.mu.Lock()
+		k.lessee.Receive(k.clock.now(), epoch, answers)
+		k.after()
+		k.mu.Unlock()
+	}
+}
+
+// send drains the lessee's frames whenever there may be one; what arrives while one is
+// sent goes into the next. It also watches for silence. An error ends the stream, and
+// the reader learns why.
+func (k *courier) send(ctx context.Context, l *link, stream opStream, heard *atomic.Uint64) {
+	quiet := time.NewTimer(silence)
+	quiet.Stop()
+	defer quiet.Stop()
+	watching, before := false, uint64(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-quiet.C:
+			if watching = false; heard.Load() == before {
+				k.conn.suspect(l)
+			}
+		case <-k.write:
+			sent, err := k.sendAll(stream)
+			if err != nil {
+				return
+			}
+			if sent && !watching {
+				watching, before = true, heard.Load()
+				quiet.Reset(silence)
+			}
+		}
+	}
+}
+
+// sendAll sends until the lessee has nothing more.
+func (k *courier) sendAll(stream opStream) (sent bool, err error) {
+	for {
+		k.mu.Lock()
+		f, ok := k.lessee.Frame(maxFrameOps)
+		k.after()
+		k.mu.Unlock()
+		if !ok {
+			return sent, nil
+		}
+		sent = true
+		for _, req := range requestsOf(f) {
+			if err := stream.Send(req); err != nil {
+				return sent, fmt.Errorf("send a frame: %w", err)
+			}
+		}
+	}
+}
+
+// streamEnded tells those whom it concerns why a stream to take up session, or to open
+// one, ended.
+func (k *courier) streamEnded(ctx context.Context, l *link, session uint64, err error) error {
+	r := refusedBy(err)
+	reason, over := r.sessionOver()
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errSessionOver):
+		return errAtOnce
+	case over:
+		k.over(session, reason)
+		return errors.Join(errAtOnce, r)
+	case errors.Is(cause, errNoAnswer):
+		r.message = errNoAnswer.Error()
+		k.conn.failed(l, "")
+	case r.aboutTheLink() && ctx.Err() == nil:
+		k.conn.failed(l, r.leader())
+	case r.reason == coordv1.Reason_REASON_INVALID:
+		k.opened(fmt.Errorf("open a session: %w", r))
+	}
+	k.tried(r)
+	if r.leader() != "" {
+		return errors.Join(errAtOnce, r)
+	}
+	return r
+}
+
+// over tells the lessee that the cluster has ended the session: the one that was taken
+// up, or the one that the stream opened.
+func (k *courier) over(session uint64, reason lessee.Reason) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if session == 0 {
+		session, _ = k.lessee.Session()
+	}
+	k.lessee.Over(k.clock.now(), session, reason)
+	k.after()
+	kick(k.due)
+}

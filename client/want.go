@@ -1,0 +1,197 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/lessee"
+)
+
+// tryPatience is how long a Try waits for an answer.
+const tryPatience = time.Second
+
+// A want is what a wait is for. A handle makes it once for all its calls, which share
+// the messages: nothing in them is ever changed.
+type want struct {
+	ref     Ref
+	names   []string // all of them, sorted
+	shared  bool
+	permits int64
+	wait    *coordv1.Wait
+	fault   error // why it cannot be asked for
+}
+
+// newWant makes a want of arms of one kind.
+func newWant(ref Ref, arms []*coordv1.Arm, h handleConfig) *want {
+	w := &want{ref: ref}
+	for _, a := range arms {
+		w.names = append(w.names, a.GetName())
+		w.shared = w.shared || a.GetShared()
+		w.permits = a.GetCount()
+		w.fault = errors.Join(w.fault, checkName(a.GetName()))
+	}
+	if len(h.note) > maxMetadata {
+		w.fault = errors.Join(w.fault, fmt.Errorf("%w: the note has %d bytes, more than %d", ErrInvalid, len(h.note), maxMetadata))
+	}
+	if h.delay < 0 {
+		w.fault = errors.Join(w.fault, fmt.Errorf("%w: lock-delay %v", ErrInvalid, h.delay))
+	}
+	w.wait = &coordv1.Wait{Arms: arms, Note: h.note}
+	if len(arms) > 1 {
+		w.wait.Commit = coordv1.Commit_COMMIT_ALL
+	}
+	if h.delay > 0 {
+		w.wait.LockDelay = durationpb.New(h.delay)
+	}
+	return w
+}
+
+// lockWant is one lock.
+func lockWant(name string, shared bool, h handleConfig) *want {
+	return newWant(Ref{Kind: KindLock, Name: name},
+		[]*coordv1.Arm{{Kind: coordv1.Kind_KIND_LOCK, Name: name, Shared: shared}}, h)
+}
+
+// waitOp is an op and what leads to its wait, in one piece of memory.
+type waitOp struct {
+	op coordv1.Op
+	of coordv1.Op_Wait
+}
+
+func (w *want) op(try bool) *coordv1.Op {
+	o := &waitOp{}
+	o.of.Wait = w.wait
+	if try {
+		o.of.Wait = &coordv1.Wait{Arms: w.wait.Arms, Commit: w.wait.Commit, Try: true, LockDelay: w.wait.LockDelay, Note: w.wait.Note}
+	}
+	o.op.Op = &o.of
+	return &o.op
+}
+
+// conflicts reports whether both cannot be held at once, whatever the cluster says.
+func (w *want) conflicts(held *want) bool {
+	if w.ref.Kind != KindLock || held.ref.Kind != KindLock || w.shared && held.shared {
+		return false
+	}
+	return slices.ContainsFunc(w.names, func(name string) bool { return slices.Contains(held.names, name) })
+}
+
+// acquire waits for w as long as ctx; with try it only asks. Cancel races grant: if ctx
+// ends, whatever the wait got meanwhile is released, and ctx's error returned.
+func (k *courier) acquire(ctx context.Context, w *want, try bool) (*Hold, error) {
+	h := newHold(k, w)
+	h.base = ctx
+	runtime.Callers(3, h.callers[:])
+	switch err := selfCycle(ctx, k, w); {
+	case w.fault != nil:
+		return nil, fmt.Errorf("%s: %w", w.ref, w.fault)
+	case ctx.Err() != nil:
+		return nil, contextEnded(ctx, w.ref.String(), nil)
+	case err != nil:
+		return nil, err
+	}
+	return k.await(ctx, h, try)
+}
+
+// await starts the wait that h is to be, and returns h when it is granted.
+func (k *courier) await(ctx context.Context, h *Hold, try bool) (*Hold, error) {
+	if err := k.start(lessee.ClassWait, h.want.op(try), &h.call); err != nil {
+		return nil, fmt.Errorf("%s: %w", h.want.ref, err)
+	}
+	var patience <-chan time.Time
+	if try {
+		t := time.NewTimer(tryPatience)
+		defer t.Stop()
+		patience = t.C
+	}
+	select {
+	case o := <-h.call.done:
+		if o.Verdict == lessee.Granted {
+			return h, nil
+		}
+		return nil, h.want.refused(o)
+	case <-ctx.Done():
+		k.release(h)
+		return nil, contextEnded(ctx, h.want.ref.String(), nil)
+	case <-patience:
+		k.release(h)
+		return nil, fmt.Errorf("%s: no answer in %v: %w", h.want.ref, tryPatience, ErrUnavailable)
+	case <-k.draining:
+		k.release(h)
+		return nil, fmt.Errorf("%s: %w", h.want.ref, ErrClientClosed)
+	}
+}
+
+// refused is the error of a wait that ended without a hold.
+func (w *want) refused(o lessee.Outcome) error {
+	_, err := answer(w.ref.String(), o)
+	out, _ := o.Body.(*coordv1.Outcome)
+	switch busy, _ := errors.AsType[*BusyError](err); {
+	case busy != nil:
+		return busy // it names the object itself
+	case out.GetCode() == coordv1.Code_CODE_INVALID && out.GetValue() > 0:
+		return fmt.Errorf("%s: %w: %d permits are more than the limit of %d",
+			w.ref, ErrInvalid, w.permits, out.GetValue())
+	case err == nil:
+		return fmt.Errorf("%s: %w: the cluster answered %v", w.ref, ErrUnknown, out.GetCode())
+	}
+	return err
+}
+
+// acquireForever is acquire without an error to return: it waits over outages and over
+// limits of the cluster, panics with what is definitely refused, and never returns once
+// the client is closed.
+func (k *courier) acquireForever(w *want) *Hold {
+	for b := newBackOff(); ; {
+		h := newHold(k, w)
+		err := w.fault
+		if err == nil {
+			h, err = k.await(context.Background(), h, false)
+		}
+		switch {
+		case err == nil && h.Err() == nil:
+			return h
+		case err == nil:
+			k.release(h) // lost before it could be used
+		case errors.Is(err, ErrClientClosed):
+			k.park(w)
+		case errors.Is(err, ErrLimit):
+			k.conn.pause(context.Background(), b)
+		default:
+			panic(fmt.Errorf("client: %w", err))
+		}
+	}
+}
+
+// tryForBool is acquire for the Try methods that return a bool; nil is false.
+func (k *courier) tryForBool(w *want) *Hold {
+	if w.fault != nil {
+		panic(fmt.Errorf("client: %s: %w", w.ref, w.fault))
+	}
+	h, err := k.await(context.Background(), newHold(k, w), true)
+	switch {
+	case err == nil && h.Err() == nil:
+		return h
+	case err == nil:
+		k.release(h)
+		return nil
+	case errors.Is(err, ErrBusy), errors.Is(err, ErrUnavailable), errors.Is(err, ErrLimit), errors.Is(err, ErrClientClosed):
+		return nil
+	}
+	panic(fmt.Errorf("client: %w", err))
+}
+
+// park never returns: the calls of sync have no way to say that the client was closed.
+func (k *courier) park(w *want) {
+	k.parked.Do(func() {
+		k.cfg.network.logger.Warn("client is closed: its sync-shaped calls wait for ever", "first", w.ref.String())
+	})
+	select {}
+}
