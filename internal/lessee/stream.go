@@ -155,6 +155,7 @@ func (l *Lessee) Frame(max int) (f Frame, ok bool) {
 		f.Ops = make([]Op, 0, n)
 	}
 	for len(f.Ops) < max && l.stream.nextSeq <= l.session.lastSeq {
+		l.dropMoot(l.stream.nextSeq)
 		f.Ops = append(f.Ops, l.op(l.stream.nextSeq))
 		l.stream.nextSeq++
 	}
@@ -171,6 +172,14 @@ func (l *Lessee) Frame(max int) (f Frame, ok bool) {
 	}
 	f.Acks = l.stream.pendAcks.take()
 	return f, true
+}
+
+// dropMoot ends a change that is to be sent again, and so was never done, if the hold that
+// it is about was revoked meanwhile.
+func (l *Lessee) dropMoot(seq uint64) {
+	if c := l.session.ops[seq]; c != nil && c.seq == seq && c.on != nil && !c.on.holding() {
+		l.finish(c, c.on.lostOutcome())
+	}
 }
 
 // nextNew takes the next call off its list that is to be given a seq.
