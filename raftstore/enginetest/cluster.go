@@ -32,22 +32,64 @@ type Suite struct {
 
 	// Bubble: the clusters live in memory, and each test runs in a bubble of its own.
 	Bubble bool
+
+	// Uncut: the nodes cannot be cut off from one another. The tests that need it are
+	// left out.
+	Uncut bool
+}
+
+// A test is one of the suite, on a cluster of some nodes.
+type test struct {
+	name  string
+	nodes int
+	cuts  bool // it cuts nodes off
+	do    func(h *harness)
+}
+
+// tests returns the suite.
+func tests() []test {
+	return []test{
+		{"TotalOrder", 3, false, testTotalOrder},
+		{"SubmitOrder", 3, false, testSubmitOrder},
+		{"Members", 3, false, testMembers},
+		{"Clock", 3, false, testClock},
+		{"OtherTerm", 3, false, testOtherTerm},
+		{"Barrier", 3, false, testBarrier},
+		{"Transfer", 3, false, testTransfer},
+		{"Deposed", 3, true, testDeposed},
+		{"LostBatch", 3, true, testLostBatch},
+		{"Flapping", 3, true, testFlapping},
+		{"CloseLog", 3, true, testCloseLog},
+		{"RestartAll", 3, false, testRestartAll},
+		{"RestartAlone", 1, false, testRestartAll},
+		{"CaughtUp", 3, false, testCaughtUp},
+		{"Snapshot", 3, false, testSnapshot},
+		{"SnapshotAlone", 1, false, testSnapshot},
+		{"SlowFollower", 3, false, testSlowFollower},
+		{"CutOffFollower", 3, true, testCutOffFollower},
+		{"DamagedEntry", 3, false, testDamagedEntry},
+		{"RefusedEntry", 3, false, testRefusedEntry},
+	}
 }
 
 // Run runs the suite.
 func (s Suite) Run(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		do   func(h *harness)
-	}{
-		{"TotalOrder", testTotalOrder},
-	} {
+	for _, test := range tests() {
+		if test.cuts && s.Uncut {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) {
-			if !s.Bubble {
-				test.do(newHarness(t, s.New))
+			if s.Bubble {
+				synctest.Test(t, func(t *testing.T) { s.run(t, test) })
 				return
 			}
-			synctest.Test(t, func(t *testing.T) { test.do(newHarness(t, s.New)) })
+			s.run(t, test)
 		})
 	}
+}
+
+func (s Suite) run(t *testing.T, test test) {
+	h := newHarness(t, s.New(t, test.nodes), test.nodes, s.Bubble)
+	h.startAll()
+	test.do(h)
 }

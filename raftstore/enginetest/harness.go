@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ type node struct {
 type harness struct {
 	t       *testing.T
 	cluster Cluster
+	bubble  bool    // time is free
 	nodes   []*node // nil: not running
 	began   time.Time
 
@@ -44,8 +46,15 @@ type outcome struct {
 	err   error
 }
 
-func newHarness(t *testing.T, factory func(*testing.T, int) Cluster) *harness {
-	return &harness{t: t, cluster: factory(t, 3), nodes: make([]*node, 3), began: time.Now(), told: make(map[string]outcome)}
+func newHarness(t *testing.T, cluster Cluster, nodes int, bubble bool) *harness {
+	return &harness{
+		t:       t,
+		cluster: cluster,
+		bubble:  bubble,
+		nodes:   make([]*node, nodes),
+		began:   time.Now(),
+		told:    make(map[string]outcome),
+	}
 }
 
 // startAll starts all nodes and stops them at the end of the test.
@@ -65,26 +74,43 @@ func (h *harness) start(i int) *node {
 	}
 	n.engine = engine
 	n.log = raftstore.NewLog(engine, raftstore.Config{})
-	h.nodes[i] = n
+	h.put(i, n)
 	return n
+}
+
+// put makes n the present life of node i; nil is none.
+func (h *harness) put(i int, n *node) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.nodes[i] = n
+}
+
+// running returns the nodes that run.
+func (h *harness) running() []*node {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var nodes []*node
+	for _, n := range h.nodes {
+		if n != nil {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
 }
 
 // kill kills a node under its log, as a crash would.
 func (h *harness) kill(i int) {
 	n := h.nodes[i]
-	h.nodes[i] = nil
+	h.put(i, nil)
 	h.cluster.Kill(i)
 	_ = n.log.Close() // never fails
 }
 
 func (h *harness) stopAll() {
-	for i, n := range h.nodes {
-		if n == nil {
-			continue
-		}
-		h.nodes[i] = nil
+	for _, n := range h.running() {
+		h.put(n.number, nil)
 		if err := errors.Join(n.log.Close(), n.engine.Close()); err != nil {
-			h.t.Errorf("stop node %d: %v", i, err)
+			h.t.Errorf("stop node %d: %v", n.number, err)
 		}
 	}
 }
@@ -95,8 +121,8 @@ func (h *harness) leader(but ...int) *node {
 	deadline := time.After(patience)
 	for {
 		cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(deadline)}}
-		for i, n := range h.nodes {
-			if n == nil || slices.Contains(but, i) {
+		for _, n := range h.running() {
+			if slices.Contains(but, n.number) {
 				continue
 			}
 			lead, changed := n.log.Leadership()
@@ -138,6 +164,85 @@ func (h *harness) propose(ctx context.Context, n *node) outcome {
 	return h.tell(command, result, err)
 }
 
+// submit submits a new command and returns it.
+func (h *harness) submit(n *node, done func(outcome)) string {
+	command := h.command()
+	n.log.Submit([]byte(command), false, func(_ uint64, result any, err error) {
+		done(h.tell(command, result, err))
+	})
+	return command
+}
+
+// load proposes on whatever node leads, from several callers, until stop is called.
+func (h *harness) load() (stop func()) {
+	ctx, cancel := context.WithCancel(h.t.Context())
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				for _, n := range h.running() {
+					if lead, _ := n.log.Leadership(); lead.Leading {
+						h.propose(h.t.Context(), n)
+					}
+				}
+				h.pause(ctx)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		callers.Wait()
+	}
+}
+
+// pause lets time pass: in a bubble, where none does while somebody can run, by some;
+// elsewhere the disks see to it.
+func (h *harness) pause(ctx context.Context) {
+	if !h.bubble {
+		runtime.Gosched()
+		return
+	}
+	select {
+	case <-time.After(time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
+// rounds is how often a test does it again: where time is not free, once or twice.
+func (h *harness) rounds() int {
+	if h.bubble {
+		return 5
+	}
+	return 2
+}
+
+// succeeded returns the commands that have.
+func (h *harness) succeeded() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var commands []string
+	for c, o := range h.told {
+		if o.err == nil {
+			commands = append(commands, c)
+		}
+	}
+	return commands
+}
+
+// has fails the test if a node's machine lacks one of the commands.
+func (h *harness) has(n *node, commands []string) {
+	h.t.Helper()
+	applied := make(map[string]bool)
+	for _, c := range n.machine.now().Commands {
+		applied[c] = true
+	}
+	for _, c := range commands {
+		if !applied[c] {
+			h.t.Errorf("node %d lacks %s", n.number, c)
+		}
+	}
+}
+
 // must proposes a command that has to succeed.
 func (h *harness) must(n *node) {
 	h.t.Helper()
@@ -148,28 +253,32 @@ func (h *harness) must(n *node) {
 	}
 }
 
+// commit proposes on whatever node leads, other than those named, until one succeeds,
+// and returns that node.
+func (h *harness) commit(but ...int) *node {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	for ctx.Err() == nil {
+		n := h.leader(but...)
+		if o := h.propose(ctx, n); o.err == nil {
+			return n
+		}
+		h.pause(ctx)
+	}
+	h.t.Fatalf("nothing was committed for %v", patience)
+	return nil
+}
+
 // settle waits until all running nodes have the same history, and holds it against
 // what was told.
 func (h *harness) settle() {
 	h.t.Helper()
-	h.mu.Lock()
-	h.mu.Unlock()
-	var leader *node
-	for {
-		leader = h.leader()
-		ctx, cancel := context.WithTimeout(h.t.Context(), patience)
-		o := h.propose(ctx, leader)
-		cancel()
-		if o.err == nil {
-			break
-		}
-	}
+	leader := h.commit()
 	want := leader.machine.now()
-	for _, n := range h.nodes {
-		if n != nil {
-			h.await(n, len(want.Commands))
-			h.compare(n, want.Commands)
-		}
+	for _, n := range h.running() {
+		h.await(n, len(want.Commands))
+		h.compare(n, want.Commands)
 	}
 	h.check(want.Commands)
 	if passed := time.Since(h.began); want.Clock > passed {

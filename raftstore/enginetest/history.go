@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"encoding/gob"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,11 @@ import (
 	"coordd.dev/raftstore"
 	"coordd.dev/raftstore/internal/latest"
 )
+
+// poison is the command that a history does not understand.
+const poison = "poison"
+
+var errPoison = errors.New("poisoned")
 
 // A history is a Machine that remembers everything.
 type history struct {
@@ -37,6 +43,11 @@ func (h *history) Apply(index uint64, e raftstore.Entry) ([]any, error) {
 	defer h.mu.Unlock()
 	if index <= h.state.Index {
 		return nil, fmt.Errorf("entry %d after %d", index, h.state.Index)
+	}
+	for _, c := range e.Commands {
+		if string(c) == poison {
+			return nil, errPoison
+		}
 	}
 	h.state.Index = index
 	h.state.Clock += e.Increment
@@ -77,4 +88,11 @@ func (h *history) Restore(r io.Reader) error {
 	h.restores++
 	h.length.Set(len(s.Commands))
 	return nil
+}
+
+// restored is how often the history was restored.
+func (h *history) restored() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.restores
 }

@@ -1,6 +1,7 @@
 package hraft
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -14,10 +15,14 @@ const (
 
 // cachedLog is a log store that remembers the newest entries. raft.LogCache bounds
 // only their number, and a full one of our batches would be gigabytes.
+//
+// It also has no entry before its first: raft-wal serves entries that were deleted
+// until their file goes, so that what a follower is sent would depend on file sizes.
 type cachedLog struct {
 	raft.LogStore
 
 	mu     sync.RWMutex
+	oldest uint64      // entries before it were deleted
 	ring   []*raft.Log // entry i is at i % len(ring)
 	first  uint64      // the ring holds first <= i < next, without a gap
 	next   uint64
@@ -25,8 +30,12 @@ type cachedLog struct {
 	budget int
 }
 
-func newCachedLog(store raft.LogStore, entries, budget int) *cachedLog {
-	return &cachedLog{LogStore: store, ring: make([]*raft.Log, entries), budget: budget}
+func newCachedLog(store raft.LogStore, entries, budget int) (*cachedLog, error) {
+	oldest, err := store.FirstIndex()
+	if err != nil {
+		return nil, fmt.Errorf("read first index of log: %w", err)
+	}
+	return &cachedLog{LogStore: store, oldest: oldest, ring: make([]*raft.Log, entries), budget: budget}, nil
 }
 
 // IsMonotonic is part of raft.MonotonicLogStore.
@@ -35,13 +44,16 @@ func (c *cachedLog) IsMonotonic() bool { return isMonotonic(c.LogStore) }
 // GetLog is part of raft.LogStore.
 func (c *cachedLog) GetLog(index uint64, l *raft.Log) error {
 	c.mu.RLock()
-	hit := index >= c.first && index < c.next
+	hit, gone := index >= c.first && index < c.next, index < c.oldest
 	if hit {
 		*l = *c.at(index)
 	}
 	c.mu.RUnlock()
-	if hit {
+	switch {
+	case hit:
 		return nil
+	case gone:
+		return raft.ErrLogNotFound
 	}
 	return c.LogStore.GetLog(index, l)
 }
@@ -83,6 +95,9 @@ func (c *cachedLog) DeleteRange(first, last uint64) error {
 		c.first, c.next = kept, first
 	} else if last >= c.first {
 		c.drop(min(last+1, c.next))
+	}
+	if first <= c.oldest { // the beginning
+		c.oldest = max(c.oldest, last+1)
 	}
 	c.mu.Unlock()
 	return c.LogStore.DeleteRange(first, last)

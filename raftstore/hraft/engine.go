@@ -43,12 +43,13 @@ type Engine struct {
 	cancel     context.CancelFunc // stops the goroutines of background
 	background sync.WaitGroup
 	shutdown   func() raft.Future // of raft, which tells only the first caller its end
-	closed     chan struct{}      // by Close, at its end
 
-	mu      sync.Mutex
-	closing bool
-	pending int           // calls of raft that have not been answered
-	drained chan struct{} // closed when there are none, once closing
+	closing sync.Once
+
+	mu       sync.Mutex
+	refusing bool          // no more calls of raft
+	pending  int           // calls that have not been answered
+	drained  chan struct{} // closed when there are none, once refusing
 }
 
 var _ raftstore.Engine = (*Engine)(nil)
@@ -68,7 +69,6 @@ func Open(cfg Config) (*Engine, error) {
 		observed:    make(chan raft.Observation, 1),
 		moved:       make(chan struct{}, 1),
 		snapshotDue: make(chan struct{}, 1),
-		closed:      make(chan struct{}),
 		drained:     make(chan struct{}),
 	}
 	e.fsm = &fsm{machine: cfg.Machine, failure: e.failure, moved: e.applied}
@@ -88,14 +88,17 @@ func Open(cfg Config) (*Engine, error) {
 
 // start starts raft on the guarded stores.
 func (e *Engine) start() error {
-	logs := stopLog{newCachedLog(e.cfg.LogStore, cacheEntries, cacheBytes), e.failure}
-	stable := stopStable{e.cfg.StableStore, e.failure}
-	snapshots := placedStore{e.cfg.SnapshotStore}
 	if err := bootstrap(e.cfg); err != nil {
 		return err
 	}
+	cached, err := newCachedLog(e.cfg.LogStore, cacheEntries, cacheBytes)
+	if err != nil {
+		return err
+	}
+	logs := stopLog{cached, e.failure}
+	stable := stopStable{e.cfg.StableStore, e.failure}
+	snapshots := placedStore{e.cfg.SnapshotStore}
 	// stopStable ends the goroutine that meets an error, so it is not the caller's.
-	var err error
 	var started sync.WaitGroup
 	started.Go(func() {
 		e.raft, err = raft.NewRaft(e.cfg.raft(), e.fsm, logs, stable, snapshots, e.inbound)
@@ -200,7 +203,7 @@ func translate(err error) error {
 func (e *Engine) begin() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closing {
+	if e.refusing {
 		return fmt.Errorf("%w: %w", raftstore.ErrNotLeader, errClosed)
 	}
 	e.pending++
@@ -211,7 +214,7 @@ func (e *Engine) end() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.pending--
-	if e.closing && e.pending == 0 {
+	if e.refusing && e.pending == 0 {
 		close(e.drained)
 	}
 }
@@ -241,11 +244,15 @@ func (e *Engine) Err() error { return e.failure.get() }
 
 // Close is part of raftstore.Engine. The stores are still open after it.
 func (e *Engine) Close() error {
-	if !e.beginClosing() {
-		<-e.closed
-		return nil
+	var err error
+	e.closing.Do(func() { err = e.close() })
+	if err != nil {
+		return fmt.Errorf("close raft: %w", err)
 	}
-	defer close(e.closed)
+	return nil
+}
+
+func (e *Engine) close() error {
 	e.drain()
 	// The connections first: raft waits for its calls of peers, which wait for those.
 	shutdown := e.shutdown()
@@ -253,32 +260,23 @@ func (e *Engine) Close() error {
 	err = errors.Join(err, shutdown.Error())
 	e.cancel()
 	e.background.Wait()
-	if err != nil {
-		return fmt.Errorf("close raft: %w", err)
-	}
-	return nil
+	return err
 }
 
-func (e *Engine) beginClosing() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing {
-		return false
-	}
-	e.closing = true
-	if e.pending == 0 {
-		close(e.drained)
-	}
-	return true
-}
-
-// drain waits until raft owes no answer.
+// drain refuses further calls and waits until raft owes no answer.
 func (e *Engine) drain() {
+	e.mu.Lock()
+	if !e.refusing {
+		e.refusing = true
+		if e.pending == 0 {
+			close(e.drained)
+		}
+	}
+	e.mu.Unlock()
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
 	select {
 	case <-e.drained:
 	case <-grace.C:
-	case <-e.failure.failed:
 	}
 }

@@ -33,7 +33,8 @@ func (e *Engine) watch(ctx context.Context) {
 		case <-e.moved:
 		case <-e.failure.failed:
 			e.cfg.Logger.Error("raft stops for good", "error", e.failure.get())
-			e.shutdown() // Close waits for it
+			e.drain()
+			e.shutdown() // Close waits for its end
 			return
 		case <-ctx.Done():
 			return

@@ -1,0 +1,191 @@
+package enginetest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"coordd.dev/raftstore"
+)
+
+// testRestartAll: what succeeded survives the death of all nodes at once.
+func testRestartAll(h *harness) {
+	stop := h.load()
+	for range h.rounds() {
+		for range 5 {
+			h.commit()
+		}
+		for _, n := range h.running() {
+			h.kill(n.number)
+		}
+		for i := range h.nodes {
+			h.start(i)
+		}
+		h.leader()
+	}
+	stop()
+	h.settle()
+}
+
+// testCaughtUp: a node that starts has caught up only with all that had succeeded.
+func testCaughtUp(h *harness) {
+	for range h.rounds() {
+		leader := h.commit()
+		late := others(h, leader.number)[0]
+		h.kill(late)
+		for range 20 {
+			h.commit()
+		}
+		succeeded := h.succeeded()
+		n := h.start(late)
+		h.caughtUp(n)
+		h.has(n, succeeded)
+	}
+	h.settle()
+}
+
+func (h *harness) caughtUp(n *node) {
+	h.t.Helper()
+	deadline := time.After(patience)
+	for {
+		state, changed := n.engine.State()
+		if state.CaughtUp {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			h.t.Fatalf("node %d has not caught up after %v: %+v", n.number, patience, state)
+		}
+	}
+}
+
+// snapshot takes one on a node.
+func (h *harness) snapshot(n *node) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
+	defer cancel()
+	if err := n.engine.Snapshot(ctx); err != nil {
+		h.t.Fatalf("snapshot on node %d: %v", n.number, err)
+	}
+}
+
+// testSnapshot: nodes start from a snapshot and the log behind it.
+func testSnapshot(h *harness) {
+	stop := h.load()
+	for range h.rounds() {
+		for range 20 {
+			h.commit()
+		}
+		for _, n := range h.running() {
+			h.snapshot(n)
+		}
+		for range 5 {
+			h.commit()
+		}
+		for _, n := range h.running() {
+			h.kill(n.number)
+		}
+		for i := range h.nodes {
+			if n := h.start(i); n.machine.restored() == 0 {
+				h.t.Errorf("node %d started without its snapshot", i)
+			}
+		}
+	}
+	stop()
+	h.settle()
+}
+
+// testSlowFollower: a node that was dead while the log was truncated gets a snapshot.
+func testSlowFollower(h *harness) {
+	late := others(h, h.leader().number)[0]
+	h.kill(late)
+	for range 30 {
+		h.commit()
+	}
+	for _, n := range h.running() {
+		h.snapshot(n)
+	}
+	n := h.start(late)
+	h.settle()
+	if n.machine.restored() == 0 {
+		h.t.Error("the follower caught up without a snapshot")
+	}
+	h.kill(late)
+	h.start(late)
+	h.settle()
+}
+
+// testCutOffFollower: the same, for a node that was alive and out of reach.
+func testCutOffFollower(h *harness) {
+	leader := h.leader()
+	late := others(h, leader.number)[0]
+	h.cluster.Partition(others(h, late))
+	for range 30 {
+		h.commit(late)
+	}
+	for _, i := range others(h, late) {
+		h.snapshot(h.nodes[i])
+	}
+	h.cluster.Heal()
+	h.settle()
+	if h.nodes[late].machine.restored() == 0 {
+		h.t.Error("the follower caught up without a snapshot")
+	}
+}
+
+// testDamagedEntry: a node that cannot decode an entry stops before it applies it, and
+// applies nothing after it.
+func testDamagedEntry(h *harness) {
+	leader := h.leader()
+	h.must(leader)
+	state, _ := leader.engine.State()
+	data := raftstore.AppendEntry(nil, raftstore.Entry{Term: state.Term, Commands: [][]byte{[]byte("lost")}})
+	data[len(data)-1] ^= 1
+	if _, _, err := leader.engine.Append(h.t.Context(), data); !errors.Is(err, raftstore.ErrUnknown) {
+		h.t.Errorf("append of a damaged entry: %v", err)
+	}
+	h.stopped(raftstore.ErrEntryDamaged)
+}
+
+// testRefusedEntry: the same for an entry that the machine refuses.
+func testRefusedEntry(h *harness) {
+	leader := h.leader()
+	h.must(leader)
+	_, _, err := leader.log.Propose(h.t.Context(), []byte(poison))
+	if !errors.Is(err, raftstore.ErrUnknown) {
+		h.t.Errorf("propose poison: %v", err)
+	}
+	h.stopped(errPoison)
+}
+
+// stopped waits until a majority has failed with err (the rest may never learn that the
+// entry is committed) and holds that they have applied what succeeded before.
+func (h *harness) stopped(want error) {
+	h.t.Helper()
+	deadline := time.After(patience)
+	failed := make(chan *node, len(h.nodes))
+	for _, n := range h.running() {
+		go func() {
+			select {
+			case <-n.engine.Failed():
+				failed <- n
+			case <-h.t.Context().Done():
+			}
+		}()
+	}
+	for range len(h.nodes)/2 + 1 {
+		select {
+		case n := <-failed:
+			if err := n.engine.Err(); !errors.Is(err, want) {
+				h.t.Errorf("node %d failed with %v", n.number, err)
+			}
+			if o := h.propose(h.t.Context(), n); o.err == nil {
+				h.t.Errorf("node %d goes on", n.number)
+			}
+			h.check(n.machine.now().Commands)
+		case <-deadline:
+			h.t.Fatalf("nodes go on after %v", patience)
+		}
+	}
+}

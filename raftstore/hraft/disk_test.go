@@ -1,0 +1,109 @@
+package hraft_test
+
+import (
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"coordd.dev/raftstore"
+	"coordd.dev/raftstore/enginetest"
+	"coordd.dev/raftstore/hraft"
+)
+
+func TestConformanceOnDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes to disk")
+	}
+	enginetest.Suite{New: newDiskCluster, Uncut: true}.Run(t)
+}
+
+// diskCluster is a cluster on loopback and real files. It cannot be partitioned.
+type diskCluster struct {
+	t         *testing.T
+	dir       string
+	addresses []string
+	engines   []*hraft.Engine
+	disks     []*hraft.Disk
+}
+
+func newDiskCluster(t *testing.T, n int) enginetest.Cluster {
+	c := &diskCluster{
+		t:         t,
+		dir:       t.TempDir(),
+		addresses: make([]string, n),
+		engines:   make([]*hraft.Engine, n),
+		disks:     make([]*hraft.Disk, n),
+	}
+	for i := range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.addresses[i] = l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		for _, d := range c.disks {
+			if d != nil {
+				if err := d.Close(); err != nil {
+					t.Errorf("close disk: %v", err)
+				}
+			}
+		}
+	})
+	return c
+}
+
+// tcpLayer is the plainest stream layer.
+type tcpLayer struct{ net.Listener }
+
+func (tcpLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return net.DialTimeout("tcp", string(to), timeout)
+}
+
+func (c *diskCluster) Start(i int, m raftstore.Machine) (raftstore.Engine, error) {
+	var err error
+	if c.disks[i] != nil { // the engine was closed, not killed
+		if err := c.disks[i].Close(); err != nil {
+			return nil, err
+		}
+	}
+	if c.disks[i], err = hraft.OpenDisk(filepath.Join(c.dir, host(i)), testLogger(i)); err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", c.addresses[i])
+	if err != nil {
+		return nil, err
+	}
+	c.engines[i], err = hraft.Open(hraft.Config{
+		LocalID:         host(i),
+		Machine:         m,
+		Transport:       hraft.NewTransport(tcpLayer{l}, testLogger(i)),
+		LogStore:        c.disks[i].LogStore,
+		StableStore:     c.disks[i].StableStore,
+		SnapshotStore:   c.disks[i].SnapshotStore,
+		Bootstrap:       members(len(c.disks), func(i int) string { return c.addresses[i] }),
+		Logger:          testLogger(i),
+		TrailingEntries: 8,
+	})
+	return c.engines[i], err
+}
+
+func (c *diskCluster) Kill(i int) {
+	if err := c.engines[i].Close(); err != nil {
+		c.t.Errorf("close engine: %v", err)
+	}
+	if err := c.disks[i].Close(); err != nil {
+		c.t.Errorf("close disk: %v", err)
+	}
+	c.disks[i] = nil
+}
+
+func (c *diskCluster) Partition(...[]int) { c.t.Fatal("loopback cannot be cut") }
+
+func (c *diskCluster) Heal() {}
