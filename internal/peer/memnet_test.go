@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -14,6 +15,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A network is in memory, so that it runs in a synctest bubble.
 type network struct {
+	lag func() time.Duration // before a connection is made; nil: none
+
 	mu        sync.Mutex
 	listeners map[string]*memListener
 }
@@ -33,6 +36,9 @@ func (n *network) listen(t *testing.T, at string) net.Listener {
 }
 
 func (n *network) dial(ctx context.Context, at string) (net.Conn, error) {
+	if n.lag != nil {
+		time.Sleep(n.lag()) // in a bubble
+	}
 	n.mu.Lock()
 	l := n.listeners[at]
 	n.mu.Unlock()
