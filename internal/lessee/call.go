@@ -169,11 +169,10 @@ func (l *Lessee) unlink(c *call) {
 
 // release forgets the seqs that c has in the present session.
 func (l *Lessee) release(c *call) {
-	switch c.phase {
-	case held:
+	if c.phase == held {
 		l.session.held--
-		fallthrough
-	case sent:
+	}
+	if c.phase == held || c.phase == sent {
 		delete(l.session.ops, c.seq)
 		delete(l.session.ops, c.endSeq) // 0 is never there
 	}

@@ -301,6 +301,7 @@ func (f *fake) frame(session uint64, fr Frame) {
 
 func (f *fake) again(c *fakeCall) {
 	switch c.is {
+	case isParked: // it joins the first try
 	case isOver:
 		f.answer(c, Over)
 	case isHeld:
@@ -325,7 +326,7 @@ func (f *fake) do(c *fakeCall, op Op) {
 		f.answer(c, Done)
 		f.end(c.s, ReasonEnded)
 	case DoBody:
-		c.body = op.Body.(*body)
+		c.body, _ = op.Body.(*body)
 		switch c.body.askedIn {
 		case nil:
 		case c.s:

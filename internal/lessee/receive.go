@@ -13,7 +13,7 @@ func (l *Lessee) Receive(now time.Duration, epoch uint64, answers []Answer) {
 		switch {
 		case c == nil: // settled before
 		case c == l.leave:
-			if a.Verdict == Done || a.Verdict == Over {
+			if final(a.Verdict) {
 				l.lose(now, ReasonClosed)
 			}
 		case c.endSeq == a.Seq:
@@ -27,27 +27,25 @@ func (l *Lessee) Receive(now time.Duration, epoch uint64, answers []Answer) {
 	l.giveUpIfRevoked(now)
 }
 
+func final(v Verdict) bool { return v == Done || v == Over || v == Refused }
+
 // answerEnd takes the answer to c's End. What c got was sent before it.
 func (l *Lessee) answerEnd(c *call, a Answer) {
-	switch a.Verdict {
-	case Done, Over, Refused:
+	if final(a.Verdict) {
 		l.finish(c, Outcome{Verdict: Ended})
 	}
 }
 
 // answerHeld takes news of a hold. What the server says again after an Attach is no news.
 func (l *Lessee) answerHeld(c *call, a Answer) {
-	switch a.Verdict {
-	case Granted:
-	case Recalled:
+	switch {
+	case a.Verdict == Recalled:
 		l.recall(c, a.Body)
-	case Lost:
+	case a.Verdict == Lost:
 		l.stream.pendAcks.add(a.Seq)
 		l.loseHoldAlone(c, ReasonRevoked)
-	case Over, Done, Refused:
-		if !c.ending { // with an End outstanding it is the echo of that
-			l.loseHoldAlone(c, ReasonEnded)
-		}
+	case final(a.Verdict) && !c.ending: // with an End outstanding it is the echo of that
+		l.loseHoldAlone(c, ReasonEnded)
 	}
 }
 
@@ -88,6 +86,7 @@ func (l *Lessee) answerSent(c *call, a Answer) {
 		if !c.ending {
 			l.askAnew(c)
 		}
+	default: // of a hold that there is not; or what no server says
 	}
 }
 

@@ -55,16 +55,12 @@ func (l *Lessee) wantedOfOld() []Range {
 // Attached takes the answer to the Attach of epoch; one of another epoch is ignored.
 func (l *Lessee) Attached(now time.Duration, epoch uint64, a Attached) {
 	now = l.advance(now)
-	if epoch != l.stream.epoch {
-		return
-	}
-	switch l.stream.state {
-	case streamOpening:
+	switch {
+	case epoch != l.stream.epoch:
+	case l.stream.state == streamOpening:
 		l.opened(now, a)
-	case streamTaking:
-		if a.Session == l.session.id {
-			l.takenUp(a.Last)
-		}
+	case l.stream.state == streamTaking && a.Session == l.session.id:
+		l.takenUp(a.Last)
 	}
 }
 

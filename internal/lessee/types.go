@@ -23,29 +23,32 @@ const (
 type Verdict uint8
 
 const (
-	// Granted: the call holds what it asked for, until End or Lost.
+	// Granted says that the call holds what it asked for, until End or Lost.
 	Granted Verdict = iota + 1
-	// Done: it took effect and left no hold. Final.
+	// Done says that it took effect and left no hold. Final.
 	Done
-	// Refused: it had no effect; the answer's Body says why. Final.
+	// Refused says that it had no effect; the answer's Body says why. Final.
 	Refused
-	// Over: the machine applied it before and no longer knows what came of it; only
-	// from the server, resolved by the lessee.
+	// Over says that the machine applied it before and no longer knows what came of it;
+	// only from the server, resolved by the lessee.
 	Over
-	// Ended: the call was given to End and neither waits nor holds any more. Final.
+	// Ended says that the call was given to End, or to the session's Leave, and neither
+	// waits nor holds any more. Final.
 	Ended
-	// Recalled: an operator wants the hold back: treat it as lost, for ReasonRevoked. End is
-	// still owed and is the answer. Comes once a hold; a Lost may follow.
+	// Recalled says that an operator wants the hold back: treat it as lost, for
+	// ReasonRevoked. End is still owed and is the answer. Comes once a hold; a Lost may
+	// follow.
 	Recalled
-	// Lost: the hold is lost, for Reason. End of it is answered Ended at once.
+	// Lost says that the hold is lost, for Reason. End of it is answered Ended at once.
 	Lost
-	// Unknown: the change may or may not have happened. Final.
+	// Unknown says that the change may or may not have happened. Final.
 	Unknown
 )
 
 // A Reason says why a session or a hold was lost.
 type Reason uint8
 
+// Reasons start at one.
 const (
 	ReasonExpired Reason = iota + 1 // no renewal acknowledged in time
 	ReasonPaused                    // the process or its clock stood still
@@ -115,6 +118,7 @@ type Op struct {
 // A Do is what an Op does.
 type Do uint8
 
+// What an Op can do.
 const (
 	DoBody  Do = iota + 1 // what Start was given
 	DoEnd                 // end the call of Target
@@ -132,6 +136,7 @@ type Frame struct {
 // A Renewal is the server's word on one lease.
 type Renewal uint8
 
+// The values are the wire's.
 const (
 	Renewed Renewal = iota + 1
 	RenewalOver

@@ -508,6 +508,7 @@ func (u *user) hear(o Outcome, left bool) error {
 		ok = (u.ended || left) && u.body.effects == 0
 	case Unknown:
 		ok = u.class == ClassChange
+	default:
 	}
 	ok = ok && u.is != done
 	u.is, u.told = done, o.Verdict
