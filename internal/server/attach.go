@@ -131,7 +131,7 @@ func (a *attachment) drained() bool { return a.window.await(a.grpc.Context(), a.
 func (a *attachment) attach() error {
 	first, err := a.grpc.Recv()
 	if err != nil {
-		return receiveError(err)
+		return err
 	}
 	if first.GetAttach() == nil {
 		return invalid("stream: its first frame is not an Attach; send that first")
@@ -179,10 +179,7 @@ func (a *attachment) readFrame() error {
 	}
 	request, err := a.grpc.Recv()
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			return io.EOF
-		}
-		return receiveError(err)
+		return err // of a frame that cannot be decoded or is too large gRPC has told
 	}
 	ops := request.GetOps()
 	if ops == nil {

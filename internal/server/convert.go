@@ -42,6 +42,9 @@ func attachOf(a *coordv1.Attach) (*machine.Attach, error) {
 	if out.Instance == 0 {
 		return nil, invalid("attach: instance is 0; draw it at random")
 	}
+	if out.Epoch == 0 {
+		return nil, invalid("attach: epoch is 0; begin with 1 and raise it with each Attach")
+	}
 	if out.Session != 0 && out.Replaces != 0 {
 		return nil, invalid("attach: it takes one session up and replaces another; do one of them")
 	}

@@ -175,17 +175,3 @@ func streamError(leader string, err error) error {
 	}
 	return errNoLeader("stream", leader)
 }
-
-// receiveError is the status that ends a stream whose next frame could not be received.
-func receiveError(err error) error {
-	switch status.Code(err) {
-	case codes.Internal:
-		return invalid("frame: it is no AttachRequest; use coord/v1/session.proto")
-	case codes.ResourceExhausted:
-		return Error(coordv1.Reason_REASON_LIMIT,
-			fmt.Sprintf("frame: it is larger than %d bytes; send fewer ops at once", maxMessage),
-			map[string]string{metaLimit: "message"})
-	default:
-		return err
-	}
-}

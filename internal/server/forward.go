@@ -119,7 +119,7 @@ func (c *passage) pump(ss grpc.ServerStream, up grpc.ClientStream, in protorefle
 			return
 		}
 		if err != nil {
-			c.end(receiveError(err))
+			c.end(err)
 			return
 		}
 		if up.SendMsg(m) != nil {

@@ -137,6 +137,9 @@ func (e *engine) Members() []raftstore.Member {
 }
 
 func (e *engine) Transfer(context.Context) error {
+	if len(e.Members()) == 1 {
+		return errors.New("nobody to transfer to")
+	}
 	e.follow("n2")
 	return nil
 }
