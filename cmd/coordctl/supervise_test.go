@@ -28,11 +28,11 @@ func watch(t *testing.T, script string) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Close() })
+	t.Cleanup(func() { _ = r.Close() })
 	cmd := exec.Command("sh", "-c", script)
 	cmd.Stdout = w
 	c, err := start(cmd)
-	w.Close()
+	_ = w.Close()
 	if err != nil {
 		t.Fatal(err)
 	}

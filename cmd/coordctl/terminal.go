@@ -20,7 +20,7 @@ func hasControllingTerminal() bool {
 	if err != nil {
 		return false
 	}
-	tty.Close()
+	_ = tty.Close()
 	return true
 }
 

@@ -22,17 +22,14 @@ func (t *attempt) failed(why, next string, code int) *failure {
 	return &failure{what: t.title(), why: why, next: next, code: code}
 }
 
-// dialError says that no node gave a session.
+// dialError says that no node gave a session. Which was asked and what was wrong with
+// it, the client says best.
 func (t *attempt) dialError(err error) *failure {
-	if errors.Is(err, client.ErrInvalid) {
-		return t.failed(err.Error(), "", exitCoordctl)
+	if errors.Is(err, client.ErrUnavailable) {
+		what, next, _ := strings.Cut(err.Error(), "; ")
+		return &failure{what: what, next: next, code: exitCoordctl}
 	}
-	return &failure{
-		what: "no coordd at " + strings.Join(t.targets, ","),
-		why:  err.Error(),
-		next: "start one: coordd dev",
-		code: exitCoordctl,
-	}
+	return t.failed(err.Error(), "", exitCoordctl)
 }
 
 // refused says why the lock was not had. Only a rival is 75; everything else is a
