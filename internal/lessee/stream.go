@@ -101,7 +101,7 @@ func (l *Lessee) settleLimbo(a Attached) {
 			l.finish(c, Outcome{Verdict: Unknown})
 		case named && (r.Verdict == Done || r.Verdict == Refused):
 			l.finish(c, Outcome{Verdict: r.Verdict, Body: r.Body})
-		case named && r.Verdict == Over, !named && c.seq > a.ReplacedLast:
+		case named && (r.Verdict == Over || r.Verdict == Ended), !named && c.seq > a.ReplacedLast:
 			l.neverDone(c)
 		default:
 			l.finish(c, Outcome{Verdict: Unknown})

@@ -69,7 +69,7 @@ type Outcome struct {
 // An Answer is what the server said of a seq.
 type Answer struct {
 	Seq     uint64
-	Verdict Verdict // Granted, Done, Refused, Over, Recalled, or Lost (revoked)
+	Verdict Verdict // Granted, Done, Refused, Over, Recalled, Lost (revoked), or Ended (in Attached.Replaced)
 	Body    any
 }
 
