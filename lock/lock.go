@@ -97,12 +97,14 @@ func (r *Room) admitPermits(a park.Arm) (park.Code, int64) {
 		return park.Limit, MaxSemaphores
 	case !ok:
 		s = Semaphore{Stored: a.Limit, Limit: a.Limit}
-		r.semaphores.Put(a.On, s)
 	case a.Limit != 0 && a.Limit != s.Stored:
 		return park.Mismatch, s.Stored
 	}
 	if a.N > s.Limit {
 		return park.Invalid, s.Limit
+	}
+	if !ok {
+		r.semaphores.Put(a.On, s)
 	}
 	return 0, 0
 }

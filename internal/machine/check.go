@@ -207,7 +207,7 @@ func (c *checker) derived() {
 			want[id] = h.Free
 		}
 	}
-	if err := c.m.book.Check(want, c.m.clock); err != nil {
+	if err := c.m.book.Check(want); err != nil {
 		c.failf(10, "%w", err)
 	}
 	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum()); err != nil {

@@ -136,9 +136,9 @@ func decodeCommand(tag byte, d *wire.Decoder) Command {
 		}
 		n := d.Len()
 		c.Ops = make([]Op, 0, min(n, 1024))
-		for range n {
+		for i := 0; i < n && !d.Failed(); i++ {
 			c.Ops = append(c.Ops, Op{})
-			decodeOp(d, &c.Ops[len(c.Ops)-1])
+			decodeOp(d, &c.Ops[i])
 		}
 		return c
 	case tagRevoke:
@@ -169,7 +169,7 @@ func decodeRanges(d *wire.Decoder) []Range {
 		return nil
 	}
 	ranges := make([]Range, 0, min(n, 1024))
-	for range n {
+	for i := 0; i < n && !d.Failed(); i++ {
 		ranges = append(ranges, Range{park.Seq(d.Uint(maxUint)), park.Seq(d.Uint(maxUint))})
 	}
 	return ranges
@@ -182,8 +182,7 @@ func decodeOp(d *wire.Decoder, op *Op) {
 	case DoWait:
 		op.Wait = Wait{
 			Arms: park.DecodeArms(d), Commit: park.Commit(d.Uint(255)), Try: d.Bool(),
-			Prio:  int32(d.Int()), //nolint:gosec // written from an int32
-			Delay: d.Int(), Limit: d.Int(), Note: d.String(),
+			Prio: d.Int32(), Delay: d.Int(), Limit: d.Int(), Note: d.String(),
 		}
 	case DoEnd:
 		op.To = park.Seq(d.Uint(maxUint))

@@ -83,7 +83,7 @@ func (m *Machine) again(id park.ID) {
 		return // it joins the first try
 	}
 	if h, ok := m.book.Hold(id); ok {
-		m.granted(id, h, 0)
+		m.granted(id, h)
 		return
 	}
 	if k, ok := m.book.Kept(id); ok {

@@ -240,6 +240,9 @@ func (h *history) wait() machine.Wait {
 	}
 	if h.intn(6) == 0 {
 		w.Delay = int64(h.intn(5000)) * ms
+		if h.intn(4) == 0 {
+			w.Delay = int64(h.intn(90_000)) * ms
+		}
 	}
 	return w
 }
@@ -345,7 +348,7 @@ func printed(e machine.Event) string {
 		return fmt.Sprintf("ended %v revoked %v", e.Session, e.Refusal == machine.RefusedRevoked)
 	}
 	if e.Code == park.Granted {
-		return fmt.Sprintf("granted %v/%d token %d", e.Session, e.Seq, e.Token)
+		return fmt.Sprintf("granted %v/%d token %d arm %d", e.Session, e.Seq, e.Token, e.Arm)
 	}
 	return fmt.Sprintf("outcome %v/%d code %d value %d", e.Session, e.Seq, e.Code, e.Value)
 }

@@ -25,6 +25,14 @@ const (
 	MaxWaiters  = 100_000 // on one object
 	MaxWanted   = 1 << 20 // seqs in an Attach
 	MaxEnds     = 4_096   // sessions that end in one entry
+
+	// MaxFloor is the highest floor of tokens, unix milliseconds << 20 in the year 2109.
+	// It leaves as many again, so that no floor can make the counter run out.
+	MaxFloor = park.Token(1) << 62
+
+	// maxClock is where the cluster clock stands still, 146 years on, so that no sum of
+	// it and a TTL, a limit or a delay overflows.
+	maxClock = park.Clock(1) << 62
 )
 
 // A Machine is the replicated state: sessions, what they hold and wait for, the
@@ -87,7 +95,7 @@ const (
 func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]any, []Event) {
 	m.index = index
 	before := m.clock
-	m.clock += park.Clock(max(increment, 0))
+	m.clock += min(park.Clock(max(increment, 0)), maxClock-m.clock)
 	results := make([]any, len(commands))
 	for i, c := range commands {
 		if r, ok := c.(*Renew); ok {
@@ -120,7 +128,7 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 
 // bootstrap begins the cluster, or raises its floor (SEMANTICS C1).
 func (m *Machine) bootstrap(b *Bootstrap) park.Code {
-	if b.Cluster == "" || len(b.Cluster) > lock.MaxName || b.Floor > maxToken {
+	if b.Cluster == "" || len(b.Cluster) > lock.MaxName || b.Floor > MaxFloor {
 		return park.Invalid
 	}
 	if m.cluster == "" {

@@ -32,7 +32,7 @@ type modelSession struct {
 	ttl, stamp      int64
 	last            park.Seq
 	revoked, over   bool
-	ended           int64
+	forget          int64
 	gone            bool
 }
 
@@ -59,6 +59,7 @@ type modelCall struct {
 	delay  int64
 	free   int64
 	token  park.Token
+	arm    int
 	code   park.Code
 	value  int64
 }
@@ -154,7 +155,7 @@ func (m *model) due() {
 		case s.gone:
 		case !s.over && s.stamp+s.ttl <= m.clock:
 			items = append(items, item{s.stamp + s.ttl, park.ID{Session: s.id}, func() { m.end(s, true, false) }})
-		case s.over && max(s.ended+int64(60e9), m.lastDelay(s)+1) <= m.clock:
+		case s.over && s.forget <= m.clock:
 			s.gone = true
 		}
 	}
@@ -203,7 +204,7 @@ func (m *model) end(s *modelSession, failed, revoked bool) {
 		}
 	}
 	s.revoked = s.revoked || revoked
-	s.over, s.ended = true, m.clock
+	s.over, s.forget = true, max(m.clock+int64(60e9), m.lastDelay(s)+1)
 	m.tell("ended %v revoked %v", s.id, s.revoked)
 }
 
@@ -315,7 +316,7 @@ func (m *model) again(s *modelSession, seq park.Seq) {
 	case c == nil:
 		m.outcome(s, seq, park.Over, 0)
 	case c.state == held:
-		m.tell("granted %v/%d token %d", s.id, seq, c.token)
+		m.tell("granted %v/%d token %d arm %d", s.id, seq, c.token, c.arm)
 	case c.state == kept:
 		m.outcome(s, seq, c.code, c.value)
 	}
@@ -480,6 +481,8 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 		switch {
 		case l == nil && a.Limit == 0:
 			return park.NotFound, 0
+		case l == nil && a.N > a.Limit:
+			return park.Invalid, a.Limit
 		case l == nil:
 			l = &modelLimit{a.Limit, a.Limit}
 			m.limits[a.On] = l
@@ -561,7 +564,7 @@ func (m *model) tryGrant(c *modelCall) bool {
 		}
 	}
 	if c.commit != park.Every {
-		c.arms = c.arms[arm : arm+1]
+		c.arms, c.arm = c.arms[arm:arm+1], arm
 	}
 	c.state = held
 	c.until = 0
@@ -569,7 +572,10 @@ func (m *model) tryGrant(c *modelCall) bool {
 		m.token++
 		c.token = m.token
 	}
-	m.tell("granted %v/%d token %d", c.s.id, c.seq, c.token)
+	m.tell("granted %v/%d token %d arm %d", c.s.id, c.seq, c.token, c.arm)
+	if c.s.revoked {
+		m.outcome(c.s, c.seq, park.Recalled, 0)
+	}
 	return true
 }
 

@@ -130,19 +130,22 @@ func (m *Machine) free(w *park.Waiter, arm int) bool {
 
 // grant commits what try has found, and tells.
 func (m *Machine) grant(id park.ID, w *park.Waiter, arm int) {
-	arms := w.Arms
-	if arm != every {
-		arms = slices.Clone(w.Arms[arm : arm+1]) // a hold must not keep its waiter's arms alive
+	h := session.Hold{Arms: w.Arms, Since: m.clock, Delay: w.Delay, Note: w.Note}
+	if arm != every && len(w.Arms) > 1 {
+		h.Arms = slices.Clone(w.Arms[arm : arm+1]) // a hold must not keep its waiter's arms alive
+		h.Arm = uint16(arm)                        //nolint:gosec // below MaxArms
 	}
-	h := session.Hold{Arms: arms, Since: m.clock, Delay: w.Delay, Note: w.Note}
-	if slices.ContainsFunc(arms, lock.Exclusive) {
+	if slices.ContainsFunc(h.Arms, lock.Exclusive) {
 		h.Token = m.nextToken()
 	}
-	for _, a := range arms {
+	for _, a := range h.Arms {
 		m.locks.Commit(id, a)
 	}
 	m.book.Grant(id, h)
-	m.granted(id, h, max(arm, 0))
+	m.granted(id, h)
+	if st, _ := m.book.State(id.Session); st.Revoked {
+		m.answer(id, park.Recalled, 0) // as what it held already has been (SEMANTICS A6)
+	}
 }
 
 func (m *Machine) nextToken() park.Token {
@@ -153,10 +156,10 @@ func (m *Machine) nextToken() park.Token {
 	return m.token
 }
 
-func (m *Machine) granted(id park.ID, h session.Hold, arm int) {
+func (m *Machine) granted(id park.ID, h session.Hold) {
 	m.tell(Event{
 		Type: EventOutcome, Session: id.Session, Seq: id.Seq,
-		Code: park.Granted, Token: h.Token, Arm: arm,
+		Code: park.Granted, Token: h.Token, Arm: int(h.Arm),
 	})
 }
 

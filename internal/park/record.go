@@ -47,7 +47,7 @@ func DecodeArms(d *wire.Decoder) []Arm {
 		return nil
 	}
 	arms := make([]Arm, 0, min(n, 64))
-	for range n {
+	for i := 0; i < n && !d.Failed(); i++ {
 		arms = append(arms, Arm{DecodeObject(d), d.Bool(), d.Int(), d.Int()})
 	}
 	return arms
@@ -69,7 +69,7 @@ func decodeWaiter(d *wire.Decoder) Waiter {
 	return Waiter{
 		Arms:   DecodeArms(d),
 		Commit: Commit(d.Uint(uint64(Every))),
-		Prio:   int32(d.Int()), //nolint:gosec // written from an int32
+		Prio:   d.Int32(),
 		Ticket: d.Uint(maxUint),
 		Since:  Clock(d.Int()),
 		Until:  Clock(d.Int()),

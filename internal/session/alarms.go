@@ -77,23 +77,17 @@ func (b *Book) Due(clock park.Clock) (park.ID, bool) {
 	}
 }
 
-// ends is when a live session's lease ends, or one that is over can be forgotten: after
-// its grace, and after the last of its lock-delays, so that describe can say whose they
-// are.
+// ends is when a live session's lease ends, or one that is over is forgotten.
 func (b *Book) ends(s park.SessionID) park.Clock {
 	st, ok := b.State(s)
 	if !ok {
 		panic("session: an alarm of no session")
 	}
-	if !st.Over {
-		l, _ := b.Lease(s)
-		return st.Stamp + park.Clock(l.TTL)
+	if st.Over {
+		return st.Forget
 	}
-	at := st.Ended + park.Clock(Grace)
-	for _, h := range b.HoldsOf(s) {
-		at = max(at, h.Free+1)
-	}
-	return at
+	l, _ := b.Lease(s)
+	return st.Stamp + park.Clock(l.TTL)
 }
 
 // Overdue reports whether a live session's lease had ended by clock.

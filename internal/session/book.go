@@ -82,11 +82,19 @@ func (b *Book) Revoke(s park.SessionID) {
 	b.update(s, func(st *State) { st.Revoked = true })
 }
 
-// End makes a session over at clock. Its waits and holds are the caller's business.
+// End makes a session over at clock. Its waits and holds are the caller's business; what
+// is held still is in its lock-delay. It is forgotten after its grace, and after the last
+// of its lock-delays, so that describe can say whose they are. When that is is written
+// down, not worked out again from the holds that are left: a node that restores a
+// snapshot in between must come to the same.
 func (b *Book) End(s park.SessionID, clock park.Clock) {
-	b.update(s, func(st *State) { st.Over, st.Ended = true, clock })
+	forget := clock + park.Clock(Grace)
+	for _, h := range b.HoldsOf(s) {
+		forget = max(forget, h.Free+1) // the alarm of the hold is first
+	}
+	b.update(s, func(st *State) { st.Over, st.Forget = true, forget })
 	b.live--
-	b.alarms.place(s, clock+park.Clock(Grace))
+	b.alarms.place(s, forget)
 }
 
 // Forget removes an ended session and its kept results.

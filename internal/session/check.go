@@ -9,7 +9,7 @@ import (
 
 // Check compares the alarms with what should fall due, which is given for waits and
 // delayed holds, and the running hashes with a recomputation.
-func (b *Book) Check(calls map[park.ID]park.Clock, clock park.Clock) error {
+func (b *Book) Check(calls map[park.ID]park.Clock) error {
 	found := 0
 	for a := range b.alarms.due.All() {
 		if a.id.Seq != 0 {
@@ -19,7 +19,7 @@ func (b *Book) Check(calls map[park.ID]park.Clock, clock park.Clock) error {
 			found++
 			continue
 		}
-		if err := b.checkAlarm(a, clock); err != nil {
+		if err := b.checkAlarm(a); err != nil {
 			return err
 		}
 	}
@@ -33,18 +33,16 @@ func (b *Book) Check(calls map[park.ID]park.Clock, clock park.Clock) error {
 	return errors.Join(b.leases.Check(), b.states.Check(), b.holds.Check(), b.kept.Check())
 }
 
-// checkAlarm checks a session's: where it is booked, and never late, so that nothing is
-// kept that can be forgotten.
-func (b *Book) checkAlarm(a alarm, clock park.Clock) error {
+// checkAlarm checks a session's: where it is booked, never late if it lives, and exact
+// once it is over.
+func (b *Book) checkAlarm(a alarm) error {
 	s := a.id.Session
 	if at, ok := b.alarms.placed.Get(number(s)); !ok || at != a.at {
 		return fmt.Errorf("the alarm of session %v is at %d, booked at %d", s, a.at, at)
 	}
-	if ends := b.ends(s); a.at > ends {
+	st, _ := b.State(s)
+	if ends := b.ends(s); a.at > ends || st.Over && a.at != ends {
 		return fmt.Errorf("the alarm of session %v is at %d, it ends at %d", s, a.at, ends)
-	}
-	if st, _ := b.State(s); st.Over && b.ends(s) <= clock && a.at > clock {
-		return fmt.Errorf("session %v is over and stays until %d", s, a.at)
 	}
 	return nil
 }

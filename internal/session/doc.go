@@ -9,7 +9,8 @@
 //  3. Open is the number of parked, held and kept calls, at most MaxOpen; releases may
 //     go to twice that, since they are never refused for load (SEMANTICS H1).
 //  4. A lease's place among the alarms may be early: a renewal does not move it, the
-//     apply that meets it does. Every other alarm is exact. There is one an owner.
+//     apply that meets it does. Every other alarm is exact: a restored book, in which all
+//     are, must end things at the same times. There is one an owner.
 //
 // A session is two records: Lease, which never changes, and State, which every call
 // changes and which is therefore small.

@@ -26,13 +26,14 @@ type State struct {
 	Last    park.Seq
 	Open    int64 // calls parked, held or kept
 	Revoked bool
-	Ended   park.Clock // when it ended; live sessions have 0
 	Over    bool       // it ended
+	Forget  park.Clock // when an ended one is forgotten; live sessions have 0
 }
 
 // A Hold is what a call took. Its arms are never changed in place.
 type Hold struct {
 	Arms  []park.Arm
+	Arm   uint16     // which of its wait's arms it is; 0 if it is all of them
 	Token park.Token // 0 if others may hold too
 	Since park.Clock
 	Delay int64      // lock-delay, nanoseconds
@@ -86,8 +87,8 @@ func (s State) Append(b []byte) []byte {
 	b = wire.AppendUint(b, s.Last)
 	b = wire.AppendInt(b, s.Open)
 	b = wire.AppendBool(b, s.Revoked)
-	b = wire.AppendInt(b, s.Ended)
-	return wire.AppendBool(b, s.Over)
+	b = wire.AppendBool(b, s.Over)
+	return wire.AppendInt(b, s.Forget)
 }
 
 func decodeState(d *wire.Decoder) State {
@@ -97,14 +98,15 @@ func decodeState(d *wire.Decoder) State {
 		Last:    park.Seq(d.Uint(maxUint)),
 		Open:    d.Int(),
 		Revoked: d.Bool(),
-		Ended:   park.Clock(d.Int()),
 		Over:    d.Bool(),
+		Forget:  park.Clock(d.Int()),
 	}
 }
 
 // Append appends the hold's encoding.
 func (h Hold) Append(b []byte) []byte {
 	b = park.AppendArms(b, h.Arms)
+	b = wire.AppendUint(b, h.Arm)
 	b = wire.AppendUint(b, h.Token)
 	b = wire.AppendInt(b, h.Since)
 	b = wire.AppendInt(b, h.Delay)
@@ -115,6 +117,7 @@ func (h Hold) Append(b []byte) []byte {
 func decodeHold(d *wire.Decoder) Hold {
 	return Hold{
 		Arms:  park.DecodeArms(d),
+		Arm:   uint16(d.Uint(1<<16 - 1)), //nolint:gosec // bounded by the argument
 		Token: park.Token(d.Uint(maxUint)),
 		Since: park.Clock(d.Int()),
 		Delay: d.Int(),

@@ -52,6 +52,9 @@ type Decoder struct {
 // NewDecoder returns a decoder of b, which it only reads.
 func NewDecoder(b []byte) *Decoder { return &Decoder{rest: b} }
 
+// Failed reports whether there was a fault.
+func (d *Decoder) Failed() bool { return d.err != nil }
+
 // Fail records a fault of the caller's own finding.
 func (d *Decoder) Fail(what string) {
 	if d.err == nil {
@@ -82,8 +85,20 @@ func (d *Decoder) Int() int64 {
 	return v
 }
 
+// Int32 takes a signed number of 32 bits.
+func (d *Decoder) Int32() int32 {
+	v := d.Int()
+	if v != int64(int32(v)) { //nolint:gosec // what is cut off is what is looked for
+		d.Fail("number")
+		return 0
+	}
+	return int32(v) //nolint:gosec // see above
+}
+
 // Len takes the length of a list. Each element takes a byte at least, so that a
-// damaged length cannot ask for more memory than the input has.
+// damaged length cannot ask for more memory than the input has. An element of a few
+// bytes may be a large struct: whoever takes a list stops at the first fault (Failed)
+// and reserves for a few at a time.
 func (d *Decoder) Len() int {
 	return int(d.Uint(uint64(len(d.rest)))) //nolint:gosec // bounded by the line's argument
 }

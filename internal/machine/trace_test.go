@@ -1,0 +1,81 @@
+package machine_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the answers and golden files of testdata instead of comparing them")
+
+// TestTraces replays testdata/*.txt. A line that begins with "> " is an entry of the
+// log, the lines under it are what the machine answered; # begins a comment. After each
+// entry Check must hold, and a twin that is restored from its own snapshot after every
+// entry must have answered the same. With -update the answers are written instead of
+// compared: read the diff.
+//
+// An entry is an increment, if any, and commands:
+//
+//	> +1s COMMAND; COMMAND; ...
+//
+//	open NAME [ttl=10s] [who=W] [instance=N] [epoch=N] [replaces=NAME [secret=NAME] wanted=1-3,5]
+//	attach NAME [epoch=N] [wanted=1-3,5] [secret=NAME] [instance=N]
+//	renew NAME...      revoke NAME [now]      sessions      bootstrap CLUSTER FLOOR
+//	NAME[@EPOCH] [acks=1-3,5] OP, OP, ...      a frame of a session's stream
+//
+// and an op is its seq and one of
+//
+//	lock X      rlock X      acquire S N[/LIMIT]      any|first|all lock X | rlock Y | ...
+//	end SEQ      release SEQ N      resize S N      describe lock|semaphore X      noop      leave
+//
+// the waits of the first line with the options try, prio=N, delay=1s, limit=1s, note=W.
+// NAME*N stands for N sessions, NAME1 to NAMEN. Other lines are no entries:
+//
+//	> new       begins anew: clock 0, floor of tokens 0
+//	> counts    how many sessions live, hold and wait
+//	> due       when the next thing falls due
+func TestTraces(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no traces: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txt"), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := replay(t, string(data))
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(strings.Split(string(data), "\n"), strings.Split(got, "\n")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// replay runs the entries of a trace and returns it with the answers they had.
+func replay(t *testing.T, text string) string {
+	t.Helper()
+	var b strings.Builder
+	tr := newTrace(t)
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		input, ok := strings.CutPrefix(line, "> ")
+		switch {
+		case ok:
+			b.WriteString(line + "\n" + tr.run(input))
+		case line == "" || strings.HasPrefix(line, "#"):
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}

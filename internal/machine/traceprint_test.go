@@ -1,0 +1,225 @@
+package machine_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+)
+
+// restored returns the machine that comes out of m's snapshot.
+func restored(t testing.TB, m *machine.Machine) *machine.Machine {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := m.Snapshot().WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	again, err := machine.Restore(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.Hash() != m.Hash() {
+		t.Fatalf("the restored machine has the hash %#x, the original %#x", again.Hash(), m.Hash())
+	}
+	if err := again.Check(); err != nil {
+		t.Fatalf("restored: %v", err)
+	}
+	return again
+}
+
+// An entry with more answers than this has them counted by kind.
+const manyAnswers = 40
+
+// print prints what an entry answered: the results of commands, then the events.
+func (tr *trace) print(commands []machine.Command, results []any, events []machine.Event) string {
+	var out []string
+	for i, r := range results {
+		switch r := r.(type) {
+		case []machine.Renewal:
+			for j, a := range r {
+				out = append(out, fmt.Sprintf("%s renewal: %s", tr.name(commands[i].(*machine.Renew).Sessions[j]),
+					[...]string{"", "renewed", "over", "revoked"}[a]))
+			}
+		case park.Code:
+			out = append(out, fmt.Sprintf("%s: %s", verbOf(commands[i]), codeName(r)))
+		case machine.SessionList:
+			for _, s := range r.Sessions {
+				out = append(out, tr.info(s))
+			}
+		}
+	}
+	for _, e := range events {
+		out = append(out, tr.event(e))
+	}
+	if len(out) > manyAnswers {
+		out = counted(out)
+	}
+	var b strings.Builder
+	for _, s := range out {
+		fmt.Fprintf(&b, "  %s\n", strings.ReplaceAll(s, "\n", "\n    "))
+	}
+	return b.String()
+}
+
+// counted replaces lines that differ only in who they are about by their number, the
+// first and the last of them.
+func counted(lines []string) (out []string) {
+	var kinds []string
+	of := map[string][]string{}
+	for _, l := range lines {
+		who, what, _ := strings.Cut(l, " ")
+		if _, seq, ok := strings.Cut(who, "/"); ok {
+			what = seq + " " + what
+		}
+		if of[what] == nil {
+			kinds = append(kinds, what)
+		}
+		of[what] = append(of[what], who)
+	}
+	for _, what := range kinds {
+		who := of[what]
+		out = append(out, fmt.Sprintf("%d of them, %s to %s: %s", len(who), who[0], who[len(who)-1], what))
+	}
+	return out
+}
+
+func verbOf(c machine.Command) string {
+	switch c.(type) {
+	case *machine.Revoke:
+		return "revoke"
+	case *machine.Bootstrap:
+		return "bootstrap"
+	}
+	return fmt.Sprintf("%T", c)
+}
+
+func codeName(c park.Code) string {
+	names := [...]string{
+		"none", "granted", "done", "busy", "over", "invalid", "mismatch", "limit", "full",
+		"not found", "timed out", "recalled", "revoked", "ended",
+	}
+	return names[c]
+}
+
+func refusalName(r machine.Refusal) string {
+	names := [...]string{
+		"none", "over", "not yours", "old epoch", "gap", "invalid", "limit", "revoked", "unready",
+	}
+	return names[r]
+}
+
+func (tr *trace) name(id park.SessionID) string {
+	if p := tr.byID[id]; p != nil {
+		return p.name
+	}
+	return id.String()
+}
+
+func (tr *trace) event(e machine.Event) string {
+	switch e.Type {
+	case machine.EventAttached:
+		return tr.attached(e)
+	case machine.EventRefused:
+		if e.Session != 0 {
+			return fmt.Sprintf("%s attach refused: %s", tr.name(e.Session), refusalName(e.Refusal))
+		}
+		p := tr.opening[0]
+		tr.opening = tr.opening[1:]
+		return fmt.Sprintf("%s open refused: %s", p.name, refusalName(e.Refusal))
+	case machine.EventCut:
+		return fmt.Sprintf("%s cut, epoch %d: %s", tr.name(e.Session), e.Epoch, refusalName(e.Refusal))
+	case machine.EventEnded:
+		return fmt.Sprintf("%s ended: %s", tr.name(e.Session), refusalName(e.Refusal))
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s/%d %s", tr.name(e.Session), e.Seq, codeName(e.Code))
+	if e.Token != 0 {
+		fmt.Fprintf(&b, ", token %d", e.Token)
+	}
+	if e.Arm != 0 {
+		fmt.Fprintf(&b, ", arm %d", e.Arm)
+	}
+	if e.Value != 0 {
+		fmt.Fprintf(&b, " (%d)", e.Value)
+	}
+	if e.Description != nil {
+		b.WriteString(tr.description(e.Description))
+	}
+	return b.String()
+}
+
+func (tr *trace) attached(e machine.Event) string {
+	if p := tr.byID[e.Session]; p != nil {
+		p.epoch = e.Epoch
+		return fmt.Sprintf("%s attached, epoch %d: last %d", p.name, e.Epoch, e.Last)
+	}
+	p := tr.opening[0]
+	tr.opening = tr.opening[1:]
+	p.id = e.Session
+	tr.peers[p.name], tr.byID[p.id] = p, p
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s opened", p.name)
+	switch {
+	case e.ReplacedGone:
+		b.WriteString(": the replaced one is gone")
+	case e.ReplacedLast != 0:
+		fmt.Fprintf(&b, ": the replaced one's last %d", e.ReplacedLast)
+	}
+	for _, o := range e.Replaced {
+		fmt.Fprintf(&b, ", %d %s", o.Seq, codeName(o.Code))
+		if o.Value != 0 {
+			fmt.Fprintf(&b, " (%d)", o.Value)
+		}
+	}
+	return b.String()
+}
+
+func (tr *trace) description(d *machine.Description) string {
+	var b strings.Builder
+	if d.Limit != 0 {
+		fmt.Fprintf(&b, "\n%d of %d permits held", d.Held, d.Limit)
+	}
+	for _, p := range d.Holders {
+		fmt.Fprintf(&b, "\nheld by %s", tr.party(p))
+	}
+	for _, p := range d.Waiters {
+		fmt.Fprintf(&b, "\nwaiting: %s", tr.party(p))
+	}
+	fmt.Fprintf(&b, "\n%d waiting", d.Waiting)
+	return b.String()
+}
+
+func (tr *trace) party(p machine.Party) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s (%s)", tr.name(p.Session), p.Who)
+	if p.Note != "" {
+		fmt.Fprintf(&b, " %q", p.Note)
+	}
+	if p.Shared {
+		b.WriteString(", shared")
+	}
+	if p.N != 1 {
+		fmt.Fprintf(&b, ", %d permits", p.N)
+	}
+	if p.Token != 0 {
+		fmt.Fprintf(&b, ", token %d", p.Token)
+	}
+	fmt.Fprintf(&b, ", for %v", time.Duration(p.For))
+	if p.Delayed != 0 {
+		fmt.Fprintf(&b, ", lock-delay %v", time.Duration(p.Delayed))
+	}
+	return b.String()
+}
+
+func (tr *trace) info(s machine.SessionInfo) string {
+	revoked := ""
+	if s.Revoked {
+		revoked = ", revoked"
+	}
+	return fmt.Sprintf("%s session (%s): ttl %v, %v left, %d holds, %d waits%s", tr.name(s.ID), s.Who,
+		time.Duration(s.TTL), time.Duration(s.Remaining), s.Holds, s.Waits, revoked)
+}
