@@ -34,14 +34,15 @@
 //     configuration is those N ids at those N addresses. Raft is bootstrapped with what
 //     was written, here only; the others' raft hears of it from raft.
 //
-// Why two configurations can never both be bootstrapped and live. Take two decisions.
-// By 5 each was written by the minter of its cluster id; ids are random, so one id has
-// one minter; and a record moves only forward (Phase), so one minter decides once: the
-// two have different cluster ids. By 5 every node of either had adopted its cluster id,
-// and by 4 a node adopts one: so the two configurations have no node in common. By 4
-// and 3 no raft connection crosses between them. This uses neither the order of
+// Why no node is ever in two configurations. Take two decisions. By 5 each was written
+// by the minter of its cluster id; ids are random, so one id has one minter; a record
+// moves only forward (Phase), so one minter decides once: the two have different cluster
+// ids. By 5 every node of either had adopted its cluster id, and by 4 a node adopts
+// one: so they have no node in common. By 3 and 4 no raft connection crosses between
+// them. So two clusters at the same N addresses take 2N directories: each node was
+// wiped, or given another directory, in between. This uses neither the order of
 // addresses nor the equality of lists nor any timing: those only make it likely that
-// one node mints and that it finishes. In particular:
+// one node mints, and that it finishes. In particular:
 //
 //   - A crash anywhere: each step is one atomic, synced write, and a restarted node
 //     goes on from its phase. Between "decided" and raft's own first write it is

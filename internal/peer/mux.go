@@ -71,26 +71,17 @@ type Mux struct {
 
 	mu      sync.Mutex
 	closed  bool
-	conns   map[net.Conn]side     // open, so that Close can end them
-	inbound int                   // of those, how many
-	pending int                   // of the inbound, in their handshake
+	conns   map[net.Conn]struct{} // inbound and open, so that Close can end them
+	pending int                   // of those, in their handshake
 	warned  map[refusal]time.Time // when last logged
 }
-
-// A side is who dialled a connection.
-type side uint8
-
-const (
-	inbound side = iota + 1
-	outbound
-)
 
 // NewMux starts to serve the listener.
 func NewMux(cfg MuxConfig) *Mux {
 	m := &Mux{
 		cfg:    cfg.withDefaults(),
 		stop:   make(chan struct{}),
-		conns:  make(map[net.Conn]side),
+		conns:  make(map[net.Conn]struct{}),
 		warned: make(map[refusal]time.Time),
 	}
 	m.raft = newRaftLayer(m)
@@ -101,7 +92,8 @@ func NewMux(cfg MuxConfig) *Mux {
 // Raft is the stream layer for hashicorp/raft's NetworkTransport.
 func (m *Mux) Raft() *RaftLayer { return m.raft }
 
-// Close ends all connections and waits for the goroutines of the mux.
+// Close ends the inbound connections and waits for the goroutines of the mux. It comes
+// after raft's transport is closed, which owns the outbound ones.
 func (m *Mux) Close() error {
 	m.mu.Lock()
 	if m.closed {
@@ -154,13 +146,13 @@ func (m *Mux) accept() {
 // strangers never keep members out for longer than a handshake.
 func (m *Mux) take(conn net.Conn) {
 	m.mu.Lock()
-	full := m.inbound >= m.cfg.MaxConns || m.pending >= (m.cfg.MaxConns+1)/2
-	if full || !m.track(conn, inbound) {
+	if m.closed || len(m.conns) >= m.cfg.MaxConns || m.pending >= (m.cfg.MaxConns+1)/2 {
 		m.mu.Unlock()
 		m.cfg.Logger.Debug("peer port drops a connection: too many", "from", conn.RemoteAddr())
 		_ = conn.Close()
 		return
 	}
+	m.conns[conn] = struct{}{}
 	m.pending++
 	m.wg.Add(1)
 	m.mu.Unlock()
@@ -170,24 +162,9 @@ func (m *Mux) take(conn net.Conn) {
 	}()
 }
 
-// track notes an open connection, unless the mux is closed; the caller holds mu.
-func (m *Mux) track(conn net.Conn, s side) bool {
-	if m.closed {
-		return false
-	}
-	m.conns[conn] = s
-	if s == inbound {
-		m.inbound++
-	}
-	return true
-}
-
-// drop forgets and closes a connection.
+// drop forgets and closes an inbound connection.
 func (m *Mux) drop(conn net.Conn) error {
 	m.mu.Lock()
-	if m.conns[conn] == inbound {
-		m.inbound--
-	}
 	delete(m.conns, conn)
 	m.mu.Unlock()
 	return conn.Close()

@@ -29,7 +29,7 @@ func newRaftLayer(m *Mux) *RaftLayer {
 func (l *RaftLayer) Accept() (net.Conn, error) {
 	select {
 	case conn := <-l.conns:
-		return raftConn{conn, l.mux}, nil
+		return inbound{conn, l.mux}, nil
 	case <-l.stop:
 	case <-l.mux.stop:
 	}
@@ -51,7 +51,7 @@ func (l *RaftLayer) deliver(conn net.Conn, patience time.Duration) bool {
 	return false
 }
 
-// Close ends Accept. The connections end with the mux.
+// Close ends Accept, and Dial. The connections accepted end with the mux at the latest.
 func (l *RaftLayer) Close() error {
 	l.once.Do(func() { close(l.stop) })
 	return nil
@@ -83,18 +83,7 @@ func (l *RaftLayer) Dial(target raft.ServerAddress, timeout time.Duration) (net.
 	})
 	defer watch.Wait()
 	defer cancel()
-	conn, err := l.mux.dial(ctx, purposeRaft, string(target), id)
-	if err != nil {
-		return nil, err
-	}
-	l.mux.mu.Lock()
-	open := l.mux.track(conn, outbound)
-	l.mux.mu.Unlock()
-	if !open {
-		_ = conn.Close()
-		return nil, fmt.Errorf("dial peer %s: %w", target, net.ErrClosed)
-	}
-	return raftConn{conn, l.mux}, nil
+	return l.mux.dial(ctx, purposeRaft, string(target), id)
 }
 
 func dialContext(timeout time.Duration) (context.Context, context.CancelFunc) {
@@ -110,11 +99,11 @@ type address string
 func (address) Network() string  { return "tcp" }
 func (a address) String() string { return string(a) }
 
-// A raftConn is tracked by the mux until raft closes it.
-type raftConn struct {
+// An inbound connection is counted by the mux until raft closes it.
+type inbound struct {
 	net.Conn
 	mux *Mux
 }
 
 // Close closes the connection and gives its place back.
-func (c raftConn) Close() error { return c.mux.drop(c.Conn) }
+func (c inbound) Close() error { return c.mux.drop(c.Conn) }

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"coordd.dev/internal/peer"
+)
+
+// A Config is what a node is told. Its flags are its documentation.
+type Config struct {
+	Name    string // for people
+	DataDir string
+
+	ListenClient string // host:port; port 0 takes a free one
+	ListenPeer   string
+	ListenAdmin  string
+
+	AdvertiseClient string // host:port; empty: the listen address
+	AdvertisePeer   string
+
+	Join            []string
+	BootstrapExpect int
+
+	Engine    string // "raft"
+	LogFormat string // "text" or "json"
+	LogLevel  slog.Level
+
+	Pprof               bool
+	InsecureAllowRemote bool
+}
+
+const settingsHelp = `Every flag may also be set in the environment, as COORDD_ and its name in capitals
+(COORDD_DATA_DIR for --data-dir), or in a JSON file given by --config, whose keys are
+the flags' names: {"name": "n1", "join": ["10.0.0.1:7601", "10.0.0.2:7601"]}.
+A flag beats the environment, the environment beats the file.
+
+Three nodes that form a cluster take the same --join and --bootstrap-expect; they may
+be started in any order, and be started again with the same command line, which is
+then ignored where the cluster knows better.`
+
+const serveExample = `  # a single node, data in ./coordd-data
+  coordd
+
+  # one of three; on each the same but for its own addresses
+  coordd --data-dir /var/lib/coordd --insecure-allow-remote \
+    --listen-client 10.0.0.1:7600 --listen-peer 10.0.0.1:7601 \
+    --join 10.0.0.1:7601,10.0.0.2:7601,10.0.0.3:7601 --bootstrap-expect 3
+
+  # may it be used?
+  curl http://127.0.0.1:7602/readyz?verbose`
+
+// flags binds the configuration to its flags, with the defaults.
+func (c *Config) flags(f *pflag.FlagSet) {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "coordd"
+	}
+	f.SortFlags = false
+	f.StringVar(&c.Name, "name", host, "`name` of this node, for people")
+	f.StringVar(&c.DataDir, "data-dir", "coordd-data", "`directory` of this node's data, for it alone")
+	f.StringVar(&c.ListenClient, "listen-client", "127.0.0.1:7600", "`address` for clients (gRPC)")
+	f.StringVar(&c.ListenPeer, "listen-peer", "127.0.0.1:7601", "`address` for the other nodes")
+	f.StringVar(&c.ListenAdmin, "listen-admin", "127.0.0.1:7602", "`address` for /livez and /readyz (HTTP)")
+	f.StringVar(&c.AdvertiseClient, "advertise-client", "", "`address` where clients reach this node (default --listen-client)")
+	f.StringVar(&c.AdvertisePeer, "advertise-peer", "", "`address` where nodes reach this node, as in --join (default --listen-peer)")
+	f.StringSliceVar(&c.Join, "join", nil, "peer `addresses` of the nodes that form the cluster, this one's included; ignored once there is data")
+	f.IntVar(&c.BootstrapExpect, "bootstrap-expect", 0, "how `many` nodes form the cluster; 0 with --join: only join one that exists")
+	f.StringVar(&c.Engine, "engine", "raft", "what replicates the log: `raft`")
+	f.String("config", "", "JSON `file` with settings")
+	f.StringVar(&c.LogFormat, "log-format", "text", "`text|json`")
+	f.Var(&levelFlag{&c.LogLevel}, "log-level", "`debug|info|warn|error`")
+	f.BoolVar(&c.Pprof, "pprof", false, "serve /debug/pprof on the admin address")
+	f.BoolVar(&c.InsecureAllowRemote, "insecure-allow-remote", false, "listen beyond loopback although there is no TLS in this version")
+}
+
+// A levelFlag reads a slog.Level, in the words of the help only.
+type levelFlag struct{ to *slog.Level }
+
+func (l *levelFlag) String() string { return strings.ToLower(l.to.String()) }
+func (l *levelFlag) Type() string   { return "level" }
+
+func (l *levelFlag) Set(s string) error {
+	switch s {
+	case "debug", "info", "warn", "error":
+		return l.to.UnmarshalText([]byte(s))
+	}
+	return errors.New("must be debug, info, warn or error")
+}
+
+// validate joins all that can be known to be wrong before anything is opened.
+func (c *Config) validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, l := range []struct{ flag, address string }{
+		{"--listen-client", c.ListenClient},
+		{"--listen-peer", c.ListenPeer},
+		{"--listen-admin", c.ListenAdmin},
+	} {
+		host, _, err := net.SplitHostPort(l.address)
+		switch {
+		case err != nil:
+			fault("%s: address %q is not host:port", l.flag, l.address)
+		case !loopback(host) && !c.InsecureAllowRemote:
+			fault("%s %s: not a loopback address, and this version has no TLS: anybody who reaches it could take "+
+				"every lock; listen on 127.0.0.1, or say --insecure-allow-remote in a network you trust", l.flag, l.address)
+		}
+	}
+	for _, a := range []struct{ flag, address string }{
+		{"--advertise-client", c.AdvertiseClient},
+		{"--advertise-peer", c.AdvertisePeer},
+	} {
+		if a.address == "" {
+			continue
+		}
+		if err := peer.CheckAddress(a.address); err != nil {
+			fault("%s: %w", a.flag, err)
+		}
+	}
+	if _, err := peer.ParseJoin(c.Join); err != nil {
+		fault("--join: %w", err)
+	}
+	switch c.Engine {
+	case "raft":
+	case "etcd":
+		fault("--engine etcd: not in this version; leave it out, or say raft")
+	default:
+		fault("--engine %q: must be raft", c.Engine)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		fault("--log-format %q: must be text or json", c.LogFormat)
+	}
+	if c.Name == "" {
+		fault("--name: must not be empty")
+	}
+	if c.DataDir == "" {
+		fault("--data-dir: must not be empty")
+	}
+	if c.BootstrapExpect < 0 {
+		fault("--bootstrap-expect %d: must not be negative", c.BootstrapExpect)
+	}
+	return errors.Join(errs...)
+}
+
+// loopback says whether only this machine reaches the host. Of names it believes one:
+// what others stand for is not its to know.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// logger writes the log.
+func (c *Config) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"coordd.dev/internal/peer"
+	"coordd.dev/internal/server"
+	"coordd.dev/raftstore"
+	"coordd.dev/raftstore/hraft"
+)
+
+// drainLimit bounds the orderly part of a stop: handing over leadership and ending
+// streams.
+const drainLimit = 8 * time.Second
+
+// A node is one coordd: the wiring of the rooms.
+type node struct {
+	cfg    Config
+	ports  *listeners
+	logger *slog.Logger
+	join   []string // sorted
+
+	clientAddress, peerAddress string // as advertised
+
+	health   *health
+	ready    chan struct{} // closed when the node is ready for the first time
+	stopping chan struct{} // closed when the node stops, for whatever reason
+	engine   atomic.Pointer[hraft.Engine]
+}
+
+// newNode takes over the ports, which run closes.
+func newNode(cfg Config, ports *listeners, logger *slog.Logger) (*node, error) {
+	n := &node{
+		cfg: cfg, ports: ports, logger: logger,
+		health: newHealth(), ready: make(chan struct{}), stopping: make(chan struct{}),
+	}
+	var errs [3]error
+	n.clientAddress, errs[0] = advertised("client", cfg.AdvertiseClient, cfg.ListenClient, ports.client)
+	n.peerAddress, errs[1] = advertised("peer", cfg.AdvertisePeer, cfg.ListenPeer, ports.peer)
+	n.join, errs[2] = peer.ParseJoin(cfg.Join)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("configure node: %w", err)
+	}
+	return n, nil
+}
+
+// run is the life of a node, from its identity to its last file. It returns nil after
+// an orderly stop, which the end of ctx asks for.
+//
+// What is deferred is the stop, so it is read from below: the server first, because it
+// hands over leadership, for which it needs all the rest; then the log, which fails
+// what still waits; the engine, which stops writing; its files; the peer port, which
+// raft needs to the last; and the identity's lock at the very end, when nobody touches
+// the directory any more. The admin port stays until then, to say that it stops.
+func (n *node) run(ctx context.Context) (err error) {
+	undo := func(what string, stop func() error) {
+		if e := stop(); e != nil {
+			err = errors.Join(err, fmt.Errorf("stop %s: %w", what, e))
+		}
+	}
+	defer undo("ports", n.ports.close)
+	identity, err := peer.OpenIdentity(n.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer undo("identity", identity.Close)
+	n.logger.Info("coordd starts", "version", version, "name", n.cfg.Name, "node", identity.NodeID(),
+		"data", n.cfg.DataDir, "client", n.clientAddress, "peer", n.peerAddress, "admin", n.ports.admin.Addr())
+
+	admin := serveAdmin(n.ports.admin, adminHandler(n.health, n.cfg.Pprof))
+	defer undo("admin port", admin.close)
+	away := turnAway(n.ports.client)
+	defer away()
+
+	replica := server.NewReplica()
+	mux := n.openPeerPort(identity)
+	defer undo("peer port", mux.Close)
+
+	bootstrap, err := n.form(ctx, identity, mux)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	disk, err := n.openDisk(identity)
+	if err != nil {
+		return err
+	}
+	defer undo("disk", disk.Close)
+	engine, err := n.openEngine(identity, disk, mux, replica, bootstrap)
+	if err != nil {
+		return err
+	}
+	defer undo("engine", engine.Close)
+	log := raftstore.NewLog(engine, raftstore.Config{})
+	defer undo("log", log.Close)
+
+	directory := peer.NewDirectory(peer.DirectoryConfig{Mux: mux, Members: engine.Members})
+	srv, err := server.New(server.Config{
+		Replica: replica, Log: log,
+		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
+		Locate: directory.Locate, Dial: directory.Dial, Logger: n.logger,
+	})
+	if err != nil {
+		return err
+	}
+	n.health.setServer(srv.Ready)
+	away()
+	return n.serve(ctx, srv, log, identity)
+}
+
+// serve runs the server until it is told to stop or something ends it, and stops it.
+func (n *node) serve(ctx context.Context, srv *server.Server, log *raftstore.Log, identity *peer.Identity) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	watched := make(chan error, 1)
+	running.Go(func() { watched <- n.watch(watching, log, identity) })
+	served := make(chan error, 1)
+	running.Go(func() { served <- srv.Serve(n.ports.client) })
+
+	var cause error
+	select {
+	case <-ctx.Done():
+		n.logger.Info("stopping: handing over leadership and ending streams")
+	case <-log.Engine().Failed():
+		cause = fmt.Errorf("engine failed, this node cannot go on: %w", log.Engine().Err())
+		n.health.setEngine(cause)
+	case err := <-served:
+		cause = fmt.Errorf("server ended: %w", err)
+	case cause = <-watched:
+	}
+	n.health.stop()
+	close(n.stopping)
+	drain, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	if cause != nil {
+		n.logger.Error("stopping", "err", cause)
+		cancel() // there is nothing to hand over
+	}
+	if err := srv.Stop(drain); err != nil && cause == nil {
+		n.logger.Warn("some calls were cut off", "err", err)
+	}
+	return cause
+}
+
+// openPeerPort is where TLS goes: around the listener, and in Dial.
+func (n *node) openPeerPort(identity *peer.Identity) *peer.Mux {
+	return peer.NewMux(peer.MuxConfig{
+		Listener: n.ports.peer,
+		Identity: identity,
+		Address:  n.peerAddress,
+		Join:     n.join,
+		Self: func() peer.Hello {
+			h := peer.Hello{Name: n.cfg.Name, ClientAddress: n.clientAddress}
+			if e := n.engine.Load(); e != nil {
+				state, _ := e.State()
+				h.LeaderID = state.LeaderID
+			}
+			return h
+		},
+		Member: n.member,
+		Logger: n.logger,
+	})
+}
+
+// member says which node stands at a peer address. Until the engine is open nobody
+// does, and raft does not dial.
+func (n *node) member(address string) (string, bool) {
+	e := n.engine.Load()
+	if e == nil {
+		return "", false
+	}
+	for _, m := range e.Members() {
+		if m.Address == address {
+			return m.ID, true
+		}
+	}
+	return "", false
+}
+
+// form returns once this node is of a cluster, or ctx has ended.
+func (n *node) form(ctx context.Context, identity *peer.Identity, mux *peer.Mux) ([]raftstore.Member, error) {
+	if len(n.join) > 0 && identity.ClusterID() != "" {
+		n.logger.Info("--join is ignored: this node is of a cluster already", "cluster", identity.ClusterID())
+	}
+	bootstrap, err := peer.Form(ctx, peer.FormConfig{
+		Identity: identity, Mux: mux, Address: n.peerAddress,
+		Join: n.join, Expect: n.cfg.BootstrapExpect, Logger: n.logger,
+		Progress: func(reason string) { n.health.setCluster(errors.New(reason)) },
+	})
+	if ctx.Err() != nil {
+		return nil, nil // it was told to stop, and has
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.health.setCluster(nil)
+	return bootstrap, nil
+}
+
+// openDisk opens raft's data, and refuses a member that has lost them: it would vote
+// again on what it voted before (the id must go with the data).
+func (n *node) openDisk(identity *peer.Identity) (*hraft.Disk, error) {
+	disk, err := hraft.OpenDisk(filepath.Join(n.cfg.DataDir, "raft"), n.logger)
+	if err != nil {
+		return nil, err
+	}
+	has, err := raft.HasExistingState(disk.LogStore, disk.StableStore, disk.SnapshotStore)
+	if err == nil && !has && identity.Phase() == peer.PhaseMember {
+		err = fmt.Errorf("directory %s says that this node is a member of cluster %s, but raft's data in it are gone: "+
+			"restore them, or wipe the whole directory and add the node anew", n.cfg.DataDir, identity.ClusterID())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open disk: %w", err), disk.Close())
+	}
+	return disk, nil
+}
+
+func (n *node) openEngine(identity *peer.Identity, disk *hraft.Disk, mux *peer.Mux, replica *server.Replica,
+	bootstrap []raftstore.Member) (*hraft.Engine, error) {
+	engine, err := hraft.Open(hraft.Config{
+		LocalID:       identity.NodeID(),
+		Machine:       replica,
+		Transport:     hraft.NewTransport(mux.Raft(), n.logger),
+		LogStore:      disk.LogStore,
+		StableStore:   disk.StableStore,
+		SnapshotStore: disk.SnapshotStore,
+		Bootstrap:     bootstrap,
+		Logger:        n.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.engine.Store(engine)
+	n.health.setEngine(nil)
+	return engine, nil
+}
+
+const (
+	lookReady   = 10 * time.Second       // how often watch looks without being told to
+	lookUnready = 250 * time.Millisecond // the same, while there is something to wait for
+	remind      = 30 * time.Second       // how often it says so
+)
+
+// watch tells the log, and whoever waits on n.ready, how ready the node is, and the
+// identity that the node became a member. It looks when leadership moves, and now and
+// then, for readiness has causes that nobody tells of.
+func (n *node) watch(ctx context.Context, log *raftstore.Log, identity *peer.Identity) error {
+	first := sync.OnceFunc(func() { close(n.ready) })
+	said, when := "", time.Now()
+	for {
+		_, moved := log.Leadership()
+		if err := confirm(log.Engine(), identity); err != nil {
+			return err
+		}
+		state, pause := "ready", lookReady
+		if err := n.health.ready(); err != nil {
+			state, pause = err.Error(), lookUnready
+		} else {
+			first()
+		}
+		if state != said && (state == "ready" || time.Since(when) >= time.Second) || time.Since(when) >= remind && state != "ready" {
+			n.say(state, identity, log.Engine())
+			said, when = state, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-moved:
+		case <-time.After(pause):
+		}
+	}
+}
+
+// say logs how ready the node is, and what a person can do about it.
+func (n *node) say(state string, identity *peer.Identity, engine raftstore.Engine) {
+	switch {
+	case state == "ready":
+		n.logger.Info("ready", "node", identity.NodeID(), "cluster", identity.ClusterID())
+	case !isMember(engine, identity):
+		n.logger.Warn("not ready: this node is no member of its cluster yet; what to do: coordctl member add "+
+			identity.NodeID()+" "+n.peerAddress, "cluster", identity.ClusterID())
+	default:
+		n.logger.Warn("not ready", "why", state)
+	}
+}
+
+// confirm notes that raft has this node in its configuration.
+func confirm(engine raftstore.Engine, identity *peer.Identity) error {
+	if identity.Phase() == peer.PhaseMember || !isMember(engine, identity) {
+		return nil
+	}
+	return identity.Confirm()
+}
+
+func isMember(engine raftstore.Engine, identity *peer.Identity) bool {
+	return slices.ContainsFunc(engine.Members(), func(m raftstore.Member) bool { return m.ID == identity.NodeID() })
+}

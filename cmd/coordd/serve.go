@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// shutdownLimit is how long a stop may take in all. A disk that hangs would otherwise
+// keep the process, and with it the directory's lock, for ever.
+const shutdownLimit = 20 * time.Second
+
+func serveCommand(environ []string) *cobra.Command {
+	var cfg Config
+	cmd := &cobra.Command{
+		Use:     "serve",
+		Short:   "Run a node",
+		Long:    "Run a node.\n\n" + settingsHelp,
+		Example: serveExample,
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			warnings, err := merge(cmd.Flags(), environ)
+			if err != nil {
+				return &usageError{err}
+			}
+			if err := cfg.validate(); err != nil {
+				return &usageError{err}
+			}
+			for _, w := range warnings {
+				cfg.logger(cmd.ErrOrStderr()).Warn(w)
+			}
+			return run(cmd.Context(), cfg, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cfg.flags(cmd.Flags())
+	return cmd
+}
+
+// run is a node's process, less the process: the end of ctx is SIGTERM.
+func run(ctx context.Context, cfg Config, _, stderr io.Writer) error {
+	ports, err := cfg.listen()
+	if err != nil {
+		return err
+	}
+	n, err := newNode(cfg, ports, cfg.logger(stderr))
+	if err != nil {
+		return errors.Join(err, ports.close())
+	}
+	return n.runBounded(ctx)
+}
+
+// runBounded is run that returns even if the stop hangs; the process is to exit then.
+func (n *node) runBounded(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- n.run(ctx) }()
+	var err error
+	select {
+	case err = <-stopped:
+	case <-ctx.Done():
+		err = n.bound(stopped)
+	case <-n.stopping:
+		err = n.bound(stopped)
+	}
+	if err == nil {
+		n.logger.Info("stopped")
+	}
+	return err
+}
+
+func (n *node) bound(stopped <-chan error) error {
+	limit := time.NewTimer(shutdownLimit)
+	defer limit.Stop()
+	select {
+	case err := <-stopped:
+		return err
+	case <-limit.C:
+		return fmt.Errorf("stop node: not done after %v; leaving it", shutdownLimit)
+	}
+}
