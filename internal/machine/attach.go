@@ -79,24 +79,23 @@ func (m *Machine) open(a *Attach) Refusal {
 	if a.TTL < MinTTL || a.TTL > MaxTTL || len(a.Who) > MaxWho || a.Epoch == 0 {
 		return RefusedInvalid
 	}
-	if sessions, _ := m.book.Len(); sessions >= MaxSessions {
+	old, known := m.book.State(a.Replaces) // 0 is nobody
+	if known && !m.owns(a.Replaces, a.ReplacesSecret, a.Instance) {
+		return RefusedNotYours
+	}
+	ends := known && !old.Over
+	if sessions, _ := m.book.Len(); sessions >= MaxSessions && !ends {
 		return RefusedLimit
 	}
-	e := Event{Type: EventAttached, Instance: a.Instance, Epoch: a.Epoch}
-	if a.Replaces != 0 {
-		st, known := m.book.State(a.Replaces)
-		switch {
-		case !known:
-			e.ReplacedGone = true
-		case !m.owns(a.Replaces, a.ReplacesSecret, a.Instance):
-			return RefusedNotYours
-		default:
-			if !st.Over {
-				m.end(a.Replaces, endReplaced)
-			}
-			e.ReplacedLast = st.Last
-			e.Replaced = m.left(a.Replaces, a.Wanted, st.Last)
-		}
+	e := Event{
+		Type: EventAttached, Instance: a.Instance, Epoch: a.Epoch,
+		ReplacedLast: old.Last, ReplacedGone: a.Replaces != 0 && !known,
+	}
+	if ends {
+		m.end(a.Replaces, endReplaced)
+	}
+	if known {
+		e.Replaced = m.left(a.Replaces, a.Wanted, old.Last)
 	}
 	e.Session = m.book.Open(session.Lease{
 		Secret: a.Secret, Instance: a.Instance, TTL: a.TTL, Who: a.Who,
