@@ -91,12 +91,12 @@ func (n *Node) start() {
 		c.t.Fatalf("coordtest: start %s: %v", n.name, err)
 	}
 	l.log = raftstore.NewLog(l.engine, raftstore.Config{})
-	if err := l.serve(); err != nil {
-		c.t.Fatalf("coordtest: start %s: %v", n.name, err)
-	}
 	n.mu.Lock()
 	n.life = l
 	n.mu.Unlock()
+	if err := l.serve(); err != nil {
+		c.t.Fatalf("coordtest: start %s: %v", n.name, err)
+	}
 }
 
 // serve serves clients, and, on the other network, the nodes that pass calls on.
@@ -124,7 +124,7 @@ func (l *life) serve() error {
 			return err
 		}
 		l.serving.Go(func() {
-			if err := l.server.Serve(lis); err != nil {
+			if err := l.server.Serve(lis); err != nil && n.running() == l { // else it was killed
 				c.t.Errorf("coordtest: %s: %v", n.name, err)
 			}
 		})
