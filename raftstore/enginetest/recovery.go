@@ -60,9 +60,10 @@ func (h *harness) caughtUp(n *node) {
 	}
 }
 
-// snapshot takes one on a node.
+// snapshot takes one on a node, once that has applied what succeeded before.
 func (h *harness) snapshot(n *node) {
 	h.t.Helper()
+	h.await(n, len(h.succeeded()))
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()
 	if err := n.engine.Snapshot(ctx); err != nil {

@@ -112,15 +112,17 @@ func signal(c chan<- struct{}) {
 //
 //   - an entry of the present leader's term, so all that was committed in earlier ones
 //     (a leader's first entry comes after them), and
-//   - what the leader said was committed when it was first heard.
+//   - what the leader said was committed when it spoke to this node. That is in its
+//     second message: it may have made up the first before this node started, but it
+//     makes up none before the last is answered.
 //
 // It needs an entry in each term, the barrier of raftstore.Log.
 type catching struct {
 	mu       sync.Mutex
 	caught   bool
 	term     uint64 // of the leader heard
-	commit   uint64 // what it said first
-	listened bool
+	messages int    // of that leader, up to two
+	commit   uint64 // what the second said
 }
 
 // hear reports whether there is something new to look at.
@@ -130,11 +132,15 @@ func (c *catching) hear(a *raft.AppendEntriesRequest) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.caught || c.listened && a.Term <= c.term {
+	if a.Term > c.term {
+		c.term, c.messages = a.Term, 0
+	}
+	if c.caught || a.Term < c.term || c.messages == 2 {
 		return false
 	}
-	c.listened, c.term, c.commit = true, a.Term, a.LeaderCommitIndex
-	return true
+	c.messages++
+	c.commit = a.LeaderCommitIndex
+	return c.messages == 2
 }
 
 func (c *catching) up(state raftstore.State, at position) bool {
@@ -144,7 +150,7 @@ func (c *catching) up(state raftstore.State, at position) bool {
 	case c.caught:
 	case state.Leader:
 		c.caught = at.term == state.Term
-	case c.listened:
+	case c.messages == 2:
 		c.caught = at.term >= c.term && at.index >= c.commit
 	}
 	return c.caught
