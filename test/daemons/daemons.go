@@ -1,0 +1,286 @@
+// Package daemons runs clusters of real coordd processes on loopback, for end-to-end
+// tests and measurements: it starts them, kills them with SIGKILL, stops them with
+// SIGSTOP, starts them again with the same command line, and ends what it started.
+package daemons
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	coordv1 "coordd.dev/api/coord/v1"
+)
+
+const (
+	readyLimit = 60 * time.Second
+	stopLimit  = 15 * time.Second
+	askEvery   = 50 * time.Millisecond // a process says in no other way that it is ready
+	askLimit   = time.Second
+)
+
+// A Cluster is some coordd processes. Its methods are for one goroutine.
+type Cluster struct {
+	nodes []*Node
+}
+
+// A Node is one coordd process, or where one was.
+type Node struct {
+	Name   string
+	Client string // host:port of its client port
+	Admin  string // of its admin port
+	Peer   string // of its peer port
+
+	binary string
+	args   []string
+	log    string // file that its output is appended to
+	cmd    *exec.Cmd
+}
+
+// Build builds a command of this module into dir and returns the binary's path.
+func Build(ctx context.Context, pkg, dir string) (string, error) {
+	out := filepath.Join(dir, filepath.Base(pkg))
+	build := exec.CommandContext(ctx, "go", "build", "-o", out, pkg)
+	if b, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, b)
+	}
+	return out, nil
+}
+
+// New makes a cluster of n nodes with their data below dir. None is started.
+func New(binary, dir string, n int) (*Cluster, error) {
+	ports, err := freePorts(3 * n)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{}
+	var peers []string
+	for i := range n {
+		peers = append(peers, loopback(ports[3*i+1]))
+	}
+	for i := range n {
+		name := fmt.Sprintf("n%d", i+1)
+		node := &Node{
+			Name: name, Client: loopback(ports[3*i]), Peer: peers[i], Admin: loopback(ports[3*i+2]),
+			binary: binary, log: filepath.Join(dir, name+".log"),
+		}
+		node.args = []string{
+			"serve", "--name", name, "--data-dir", filepath.Join(dir, name),
+			"--listen-client", node.Client, "--listen-peer", node.Peer, "--listen-admin", node.Admin,
+			"--join", strings.Join(peers, ","), "--bootstrap-expect", fmt.Sprint(n),
+		}
+		c.nodes = append(c.nodes, node)
+	}
+	return c, nil
+}
+
+// Start makes a cluster, starts it and waits until every node is ready.
+func Start(ctx context.Context, binary, dir string, n int) (*Cluster, error) {
+	c, err := New(binary, dir, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, node := range c.nodes {
+		if err := node.Start(); err != nil {
+			return nil, errors.Join(err, c.Stop())
+		}
+	}
+	for _, node := range c.nodes {
+		if err := node.AwaitReady(ctx); err != nil {
+			return nil, errors.Join(err, c.Stop())
+		}
+	}
+	return c, nil
+}
+
+// Nodes are the cluster's, in order.
+func (c *Cluster) Nodes() []*Node { return c.nodes }
+
+// Target is the endpoints of all nodes, as COORD_ENDPOINTS has them.
+func (c *Cluster) Target() string {
+	var addrs []string
+	for _, n := range c.nodes {
+		addrs = append(addrs, n.Client)
+	}
+	return strings.Join(addrs, ",")
+}
+
+// Leader waits for a node that says it leads.
+func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	var found *Node
+	err := await(ctx, func() error {
+		for _, n := range c.nodes {
+			if st, err := n.Status(ctx); err == nil && st.GetLeading() {
+				found = n
+				return nil
+			}
+		}
+		return errors.New("no node leads")
+	})
+	return found, err
+}
+
+// Stop ends every process that runs: with SIGTERM, and with SIGKILL if that is not
+// enough, which is an error.
+func (c *Cluster) Stop() error {
+	var errs []error
+	for _, n := range c.nodes {
+		if n.cmd != nil {
+			errs = append(errs, n.Signal(syscall.SIGCONT), n.Signal(syscall.SIGTERM))
+		}
+	}
+	for _, n := range c.nodes {
+		if n.cmd != nil {
+			errs = append(errs, n.wait())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Start starts the node's process, always with the same command line.
+func (n *Node) Start() error {
+	log, err := os.OpenFile(n.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", n.Name, err)
+	}
+	defer log.Close() // the process has its own
+	cmd := exec.Command(n.binary, n.args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", n.Name, err)
+	}
+	n.cmd = cmd
+	return nil
+}
+
+// Kill ends the process with SIGKILL and waits until it is gone.
+func (n *Node) Kill() error {
+	if err := n.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	_ = n.cmd.Wait() // it says only that it was killed
+	n.cmd = nil
+	return nil
+}
+
+// Terminate ends the process with SIGTERM and waits; its exit code must be 0.
+func (n *Node) Terminate() error {
+	if err := n.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return n.wait()
+}
+
+// Signal sends the process a signal, SIGSTOP and SIGCONT for example.
+func (n *Node) Signal(s syscall.Signal) error {
+	if err := n.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("signal %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+func (n *Node) wait() error {
+	late := time.AfterFunc(stopLimit, func() { _ = n.cmd.Process.Kill() })
+	err := n.cmd.Wait()
+	late.Stop()
+	n.cmd = nil
+	if err != nil {
+		return fmt.Errorf("stop %s: %w; its log is %s", n.Name, err, n.log)
+	}
+	return nil
+}
+
+// AwaitReady waits until /readyz says so.
+func (n *Node) AwaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	if err := await(ctx, func() error { return n.Ready(ctx) }); err != nil {
+		return fmt.Errorf("await %s: %w; its log is %s", n.Name, err, n.log)
+	}
+	return nil
+}
+
+// Ready asks /readyz.
+func (n *Node) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Admin+"/readyz", nil)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", n.Name, err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", n.Name, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		return fmt.Errorf("ask %s: %w", n.Name, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s: %s", n.Name, res.Status, strings.TrimSpace(string(body)))
+	}
+	return nil
+}
+
+// Status asks the node what it knows of the cluster.
+func (n *Node) Status(ctx context.Context) (*coordv1.StatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	conn, err := grpc.NewClient(n.Client, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", n.Name, err)
+	}
+	st, err := coordv1.NewClusterServiceClient(conn).Status(ctx, &coordv1.StatusRequest{})
+	if err := errors.Join(err, conn.Close()); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", n.Name, err)
+	}
+	return st, nil
+}
+
+// await asks again and again until the answer is nil or ctx ends.
+func await(ctx context.Context, ask func() error) error {
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(port)) }
+
+// freePorts asks the system for ports that nobody has. Somebody may take one before we
+// do; then the daemon says so in its log and does not become ready.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close()
+		addr, _ := l.Addr().(*net.TCPAddr)
+		ports = append(ports, addr.Port)
+	}
+	return ports, nil
+}

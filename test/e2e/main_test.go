@@ -1,0 +1,111 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"coordd.dev/test/daemons"
+)
+
+// limit ends a test that hangs.
+const limit = 3 * time.Minute
+
+// binaries is where TestMain put coordd and coordctl.
+var binaries string //nolint:gochecknoglobals // built once for all tests
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv("E2E_ROLE"); role != "" {
+		if err := work(role); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", role, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "coordd-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	for _, cmd := range []string{"coordd.dev/cmd/coordd", "coordd.dev/cmd/coordctl"} {
+		if _, err := daemons.Build(context.Background(), cmd, dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	binaries = dir
+	return m.Run()
+}
+
+func coordd() string   { return filepath.Join(binaries, "coordd") }
+func coordctl() string { return filepath.Join(binaries, "coordctl") }
+
+// bounded is a context for one test.
+func bounded(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// cluster starts three nodes; they are stopped in the end, and must stop well.
+func cluster(ctx context.Context, t *testing.T) *daemons.Cluster {
+	t.Helper()
+	dir := t.TempDir()
+	c, err := daemons.Start(ctx, coordd(), dir, 3)
+	if err != nil {
+		printLogs(t, dir)
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			printLogs(t, dir)
+		}
+	})
+	return c
+}
+
+func printLogs(t *testing.T, dir string) {
+	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	for _, name := range logs {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Logf("%s:\n%s", filepath.Base(name), b[max(0, len(b)-8<<10):])
+	}
+}
+
+// killLeader kills the leader with SIGKILL, waits until another node leads, and starts
+// it again with the same command line.
+func killLeader(ctx context.Context, t *testing.T, c *daemons.Cluster) {
+	t.Helper()
+	old, err := c.Leader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	if _, err := c.Leader(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s killed; the next leader after %v", old.Name, time.Since(killed).Round(time.Millisecond))
+	if err := old.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.AwaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
