@@ -214,6 +214,7 @@ func (t *attempt) end(ctx context.Context, c *client.Client, hold *client.Hold) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
 	defer cancel()
 	var err error
+	known := hold == nil || errors.Is(hold.Err(), client.ErrLost) // then all is said
 	if hold != nil {
 		err = hold.Unlock(ctx)
 	}
@@ -225,9 +226,8 @@ func (t *attempt) end(ctx context.Context, c *client.Client, hold *client.Hold) 
 	case <-ctx.Done():
 		err = errors.Join(err, ctx.Err())
 	}
-	if err != nil && hold != nil && !errors.Is(err, client.ErrLost) {
-		t.say("%s: the cluster has not confirmed the release in %s; it is free in %s at the latest",
-			t.title(), short(releaseLimit), short(t.ttl))
+	if err != nil && !known {
+		t.say("%s: the cluster has not confirmed the release; it is free in %s at the latest", t.title(), short(t.ttl))
 	}
 }
 

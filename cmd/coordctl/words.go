@@ -48,7 +48,9 @@ func (t *attempt) refused(cause, err error, facts string) *failure {
 	if errors.Is(err, client.ErrMismatch) {
 		next = "give the limit that the others give"
 	}
-	return t.failed(err.Error(), next, exitCoordctl)
+	// The client's errors begin as ours do, with what was asked for.
+	why := strings.TrimPrefix(err.Error(), t.want.kind+" "+t.want.name+": ")
+	return t.failed(why, next, exitCoordctl)
 }
 
 // lostError says that the run was stopped because it could no longer be alone.
@@ -114,7 +116,7 @@ func (n *narrator) run(ctx context.Context) {
 	defer limit.Stop()
 	speak := time.NewTimer(quiet)
 	defer speak.Stop()
-	rewrite := isTerminal(n.stderr)
+	rewrite, spoken := isTerminal(n.stderr), false
 	for {
 		select {
 		case <-ctx.Done():
@@ -123,12 +125,13 @@ func (n *narrator) run(ctx context.Context) {
 			n.giveUp(errNotInTime)
 		case <-speak.C:
 			n.tell(n.describe(ctx), rewrite)
+			spoken = true
 			if rewrite {
 				speak.Reset(quiet)
 			}
 			continue
 		}
-		if rewrite {
+		if rewrite && spoken {
 			fmt.Fprint(n.stderr, "\r\x1b[K")
 		}
 		return
