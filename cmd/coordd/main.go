@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -20,6 +21,8 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 	exitSignal = 128 // and the signal's number
+
+	asOne = 200 * time.Millisecond // between two signals of one cause
 )
 
 func main() {
@@ -29,7 +32,9 @@ func main() {
 }
 
 // execute runs a command line and returns the exit code. The first signal ends the
-// context and with it, in order, what runs; the second does not wait for it.
+// context and with it, in order, what runs; the second does not wait for it. Signals
+// that come as one are one: timeout(1) for instance sends two, to the process and to
+// its group.
 func execute(signals <-chan os.Signal, args, environ []string, stdout, stderr io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -39,16 +44,19 @@ func execute(signals <-chan os.Signal, args, environ []string, stdout, stderr io
 	root.SetErr(stderr)
 	ended := make(chan error, 1)
 	go func() { ended <- root.ExecuteContext(ctx) }()
-	for stopping := false; ; {
+	var first time.Time
+	for {
 		select {
 		case err := <-ended:
 			return report(err, stderr)
 		case s := <-signals:
-			if n, ok := s.(syscall.Signal); ok && stopping {
+			if first.IsZero() {
+				first = time.Now()
+				cancel()
+			}
+			if n, ok := s.(syscall.Signal); ok && time.Since(first) > asOne {
 				return exitSignal + int(n)
 			}
-			stopping = true
-			cancel()
 		}
 	}
 }

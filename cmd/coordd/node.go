@@ -28,7 +28,8 @@ type node struct {
 	cfg    Config
 	ports  *listeners
 	logger *slog.Logger
-	join   []string // sorted
+	raft   *slog.Logger // for the raft library
+	join   []string     // sorted
 
 	clientAddress, peerAddress string // as advertised
 
@@ -44,6 +45,7 @@ func newNode(cfg Config, ports *listeners, logger *slog.Logger) (*node, error) {
 		cfg: cfg, ports: ports, logger: logger,
 		health: newHealth(), ready: make(chan struct{}), stopping: make(chan struct{}),
 	}
+	n.raft = slog.New(newQuiet(logger.Handler(), n.stopping))
 	var errs [3]error
 	n.clientAddress, errs[0] = advertised("client", cfg.AdvertiseClient, cfg.ListenClient, ports.client)
 	n.peerAddress, errs[1] = advertised("peer", cfg.AdvertisePeer, cfg.ListenPeer, ports.peer)
@@ -211,7 +213,7 @@ func (n *node) form(ctx context.Context, identity *peer.Identity, mux *peer.Mux)
 // openDisk opens raft's data, and refuses a member that has lost them: it would vote
 // again on what it voted before (the id must go with the data).
 func (n *node) openDisk(identity *peer.Identity) (*hraft.Disk, error) {
-	disk, err := hraft.OpenDisk(filepath.Join(n.cfg.DataDir, "raft"), n.logger)
+	disk, err := hraft.OpenDisk(filepath.Join(n.cfg.DataDir, "raft"), n.raft)
 	if err != nil {
 		return nil, err
 	}
@@ -231,12 +233,12 @@ func (n *node) openEngine(identity *peer.Identity, disk *hraft.Disk, mux *peer.M
 	engine, err := hraft.Open(hraft.Config{
 		LocalID:       identity.NodeID(),
 		Machine:       replica,
-		Transport:     hraft.NewTransport(mux.Raft(), n.logger),
+		Transport:     hraft.NewTransport(mux.Raft(), n.raft),
 		LogStore:      disk.LogStore,
 		StableStore:   disk.StableStore,
 		SnapshotStore: disk.SnapshotStore,
 		Bootstrap:     bootstrap,
-		Logger:        n.logger,
+		Logger:        n.raft,
 	})
 	if err != nil {
 		return nil, err
@@ -288,8 +290,8 @@ func (n *node) say(state string, identity *peer.Identity, engine raftstore.Engin
 	case state == "ready":
 		n.logger.Info("ready", "node", identity.NodeID(), "cluster", identity.ClusterID())
 	case !isMember(engine, identity):
-		n.logger.Warn("not ready: this node is no member of its cluster yet; what to do: coordctl member add "+
-			identity.NodeID()+" "+n.peerAddress, "cluster", identity.ClusterID())
+		n.logger.Warn("not ready: this node is no member of its cluster and waits to be added: coordctl member add "+
+			identity.NodeID()+" "+n.peerAddress+" (which a later version has)", "cluster", identity.ClusterID())
 	default:
 		n.logger.Warn("not ready", "why", state)
 	}

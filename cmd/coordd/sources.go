@@ -60,7 +60,7 @@ func mergeFile(flags *pflag.FlagSet, path string) error {
 	d.UseNumber()
 	var settings map[string]any
 	if err := d.Decode(&settings); err != nil {
-		return fmt.Errorf("read config: %s: line %d: %w", path, 1+bytes.Count(data[:d.InputOffset()], []byte("\n")), err)
+		return fmt.Errorf("read config: %s: line %d: %w", path, faultyLine(data, d, err), err)
 	}
 	if d.More() {
 		return fmt.Errorf("read config: %s: more than one JSON object", path)
@@ -73,6 +73,16 @@ func mergeFile(flags *pflag.FlagSet, path string) error {
 	}
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
+}
+
+// faultyLine is where the decoder failed, from 1.
+func faultyLine(data []byte, d *json.Decoder, err error) int {
+	at := d.InputOffset()
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		at = syntax.Offset
+	}
+	return 1 + bytes.Count(data[:min(at, int64(len(data)))], []byte("\n"))
 }
 
 // set gives a flag the value of a key of the file, unless it has one already.

@@ -207,9 +207,8 @@ func (f *formation) adopt(echoes []echo) (found bool, err error) {
 			f.Logger.Info("adopted the cluster id", "cluster", e.hello.ClusterID, "from", e.address)
 			return true, nil
 		}
-		f.Logger.Warn("cluster exists already: this node begins none and waits to be added to it; "+
-			"what to do: coordctl member add "+f.Identity.NodeID()+" "+f.Address+
-			" (and coordctl member rm the node that it stands in for, if any)",
+		f.Logger.Warn("cluster exists already: this node begins none and waits to be added to it: "+
+			"coordctl member add "+f.Identity.NodeID()+" "+f.Address+" (which a later version has)",
 			"cluster", e.hello.ClusterID, "found_at", e.address)
 		return true, nil
 	}

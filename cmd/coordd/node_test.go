@@ -1,0 +1,389 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	coordv1 "coordd.dev/api/coord/v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A logbook is a log that can be waited on.
+type logbook struct {
+	mu    sync.Mutex
+	text  strings.Builder
+	moved chan struct{} // closed at the next line
+}
+
+func newLogbook() *logbook { return &logbook{moved: make(chan struct{})} }
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(p)
+	close(l.moved)
+	l.moved = make(chan struct{})
+	return len(p), nil
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// await returns once the log has the words.
+func (l *logbook) await(t *testing.T, words string) {
+	t.Helper()
+	limit := time.After(20 * time.Second)
+	for {
+		l.mu.Lock()
+		text, moved := l.text.String(), l.moved
+		l.mu.Unlock()
+		if strings.Contains(text, words) {
+			return
+		}
+		select {
+		case <-moved:
+		case <-limit:
+			t.Fatalf("log never says %q:\n%s", words, text)
+		}
+	}
+}
+
+// A process is a node that runs, as its command would run it.
+type process struct {
+	*node
+	log    *logbook
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// spawn runs a node on ports that are open already.
+func spawn(t *testing.T, cfg Config, ports *listeners) *process {
+	t.Helper()
+	p := &process{log: newLogbook(), ended: make(chan error, 1)}
+	n, err := newNode(cfg, ports, cfg.logger(p.log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.node = n
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	go func() { p.ended <- n.runBounded(ctx) }()
+	t.Cleanup(func() { p.kill(t) })
+	return p
+}
+
+// kill is stop that may come twice.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	p.cancel()
+	if err, ok := <-p.ended; ok {
+		close(p.ended)
+		if err != nil {
+			t.Errorf("node %s: %v", p.cfg.Name, err)
+		}
+	}
+	if t.Failed() {
+		t.Logf("log of %s:\n%s", p.cfg.Name, p.log)
+	}
+}
+
+func (p *process) awaitReady(t *testing.T) {
+	t.Helper()
+	select {
+	case <-p.ready:
+	case err := <-p.ended:
+		t.Fatalf("node %s ended: %v\n%s", p.cfg.Name, err, p.log)
+	case <-time.After(30 * time.Second):
+		t.Fatalf("node %s never got ready: %v\n%s", p.cfg.Name, p.health.ready(), p.log)
+	}
+}
+
+// get asks the admin port.
+func (p *process) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := client.Get("http://" + p.ports.admin.Addr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(body)
+}
+
+func (p *process) status(t *testing.T) *coordv1.StatusResponse {
+	t.Helper()
+	conn, err := grpc.NewClient(p.clientAddress, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	got, err := coordv1.NewClusterServiceClient(conn).Status(t.Context(), &coordv1.StatusRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// local is a configuration on free ports of loopback, which it opens: a node that is
+// started again has the ports that it had.
+func local(t *testing.T, name string) (Config, *listeners) {
+	t.Helper()
+	cfg := Config{
+		Name: name, DataDir: filepath.Join(t.TempDir(), "data"), Engine: "raft", LogFormat: "text",
+		ListenClient: "127.0.0.1:0", ListenPeer: "127.0.0.1:0", ListenAdmin: "127.0.0.1:0",
+	}
+	ports := open(t, cfg)
+	cfg.ListenClient = ports.client.Addr().String()
+	cfg.ListenPeer = ports.peer.Addr().String()
+	cfg.ListenAdmin = ports.admin.Addr().String()
+	if err := cfg.validate(); err != nil {
+		t.Fatal(err)
+	}
+	return cfg, ports
+}
+
+func open(t *testing.T, cfg Config) *listeners {
+	t.Helper()
+	ports, err := cfg.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ports
+}
+
+// three are configurations of one cluster, with the same join list.
+func three(t *testing.T) ([]Config, []*listeners) {
+	t.Helper()
+	cfgs, ports, join := make([]Config, 3), make([]*listeners, 3), make([]string, 3)
+	for i := range cfgs {
+		cfgs[i], ports[i] = local(t, fmt.Sprintf("n%d", i+1))
+		join[i] = cfgs[i].ListenPeer
+	}
+	for i := range cfgs {
+		cfgs[i].Join, cfgs[i].BootstrapExpect = join, 3
+	}
+	return cfgs, ports
+}
+
+// TestThreeNodes is the life of a cluster: it forms, its leader stops and comes back
+// with the same configuration, and /readyz tells.
+func TestThreeNodes(t *testing.T) {
+	cfgs, ports := three(t)
+	nodes := make([]*process, 3)
+
+	nodes[2] = spawn(t, cfgs[2], ports[2])
+	nodes[2].log.await(t, "waiting for peers")
+	if code, body := nodes[2].get(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "waiting for peers: ") {
+		t.Errorf("a node alone is %d: %s", code, body)
+	}
+	nodes[0], nodes[1] = spawn(t, cfgs[0], ports[0]), spawn(t, cfgs[1], ports[1])
+	for _, n := range nodes {
+		n.awaitReady(t)
+		if code, body := n.get(t, "/readyz"); code != http.StatusOK || body != "ok\n" {
+			t.Errorf("node %s is %d: %s", n.cfg.Name, code, body)
+		}
+	}
+	leader := checkStatus(t, nodes)
+
+	nodes[leader].cancel()
+	if err := <-nodes[leader].ended; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	close(nodes[leader].ended)
+	nodes[leader] = spawn(t, cfgs[leader], open(t, cfgs[leader]))
+	nodes[leader].awaitReady(t)
+	for _, n := range nodes {
+		if err := n.health.ready(); err != nil {
+			t.Errorf("node %s after the stop of a leader: %v", n.cfg.Name, err)
+		}
+	}
+	if again := checkStatus(t, nodes); again == leader {
+		t.Error("the leader that stopped did not hand over")
+	}
+}
+
+// checkStatus holds the nodes' views of the cluster against each other, and returns the
+// leader.
+func checkStatus(t *testing.T, nodes []*process) int {
+	t.Helper()
+	leader, first := -1, nodes[0].status(t)
+	for i, n := range nodes {
+		got := n.status(t)
+		if got.GetClusterId() == "" || got.GetClusterId() != first.GetClusterId() || got.GetLeaderId() != first.GetLeaderId() {
+			t.Errorf("node %s: cluster %q led by %q, not %q by %q", n.cfg.Name,
+				got.GetClusterId(), got.GetLeaderId(), first.GetClusterId(), first.GetLeaderId())
+		}
+		if !got.GetReady() || got.GetNodeName() != n.cfg.Name || len(got.GetMembers()) != 3 {
+			t.Errorf("node %s: %v", n.cfg.Name, got)
+		}
+		if got.GetLeading() {
+			leader = i
+		}
+	}
+	if leader < 0 {
+		t.Fatal("nobody leads")
+	}
+	return leader
+}
+
+// TestWipedNode: a member that lost its data is another node; the cluster goes on
+// without it, and it says what it waits for.
+func TestWipedNode(t *testing.T) {
+	cfgs, ports := three(t)
+	nodes := make([]*process, 3)
+	for i := range nodes {
+		nodes[i] = spawn(t, cfgs[i], ports[i])
+	}
+	for _, n := range nodes {
+		n.awaitReady(t)
+	}
+	before := nodes[0].status(t)
+	nodes[0].kill(t)
+	if err := os.RemoveAll(cfgs[0].DataDir); err != nil {
+		t.Fatal(err)
+	}
+	nodes[0] = spawn(t, cfgs[0], open(t, cfgs[0]))
+	nodes[0].log.await(t, "waits to be added: coordctl member add")
+	if code, body := nodes[0].get(t, "/readyz?verbose"); code != http.StatusServiceUnavailable ||
+		!strings.Contains(body, "[+] cluster ok") || !strings.Contains(body, "[-] server: not a member") {
+		t.Errorf("wiped node is %d: %s", code, body)
+	}
+	now := nodes[1].status(t)
+	if now.GetClusterId() != before.GetClusterId() || !now.GetReady() {
+		t.Errorf("the others: %v", now)
+	}
+}
+
+// TestAlone: no flags but addresses. It has its data again after a stop, and refuses to
+// start without raft's.
+func TestAlone(t *testing.T) {
+	cfg, ports := local(t, "n1")
+	p := spawn(t, cfg, ports)
+	p.awaitReady(t)
+	before := p.status(t)
+	p.kill(t)
+
+	p = spawn(t, cfg, open(t, cfg))
+	p.awaitReady(t)
+	if now := p.status(t); now.GetClusterId() != before.GetClusterId() || now.GetNodeId() != before.GetNodeId() || now.GetTerm() <= before.GetTerm() {
+		t.Errorf("started again as %v, was %v", now, before)
+	}
+	p.kill(t)
+
+	if err := os.RemoveAll(filepath.Join(cfg.DataDir, "raft")); err != nil {
+		t.Fatal(err)
+	}
+	err := run(t.Context(), cfg, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "raft's data in it are gone") {
+		t.Errorf("without raft's data: %v", err)
+	}
+}
+
+func TestDirectoryInUse(t *testing.T) {
+	cfg, ports := local(t, "n1")
+	p := spawn(t, cfg, ports)
+	p.awaitReady(t)
+	other, free := local(t, "n2")
+	if err := free.close(); err != nil {
+		t.Fatal(err)
+	}
+	other.DataDir = cfg.DataDir
+	if err := run(t.Context(), other, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "in use by another coordd") {
+		t.Errorf("same directory: %v", err)
+	}
+	other.DataDir, other.ListenPeer = filepath.Join(t.TempDir(), "x"), cfg.ListenPeer
+	if err := run(t.Context(), other, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "--listen-peer "+cfg.ListenPeer) {
+		t.Errorf("same port: %v", err)
+	}
+}
+
+// TestGarbage: bytes that mean nothing, on every port, harm nothing.
+func TestGarbage(t *testing.T) {
+	cfg, ports := local(t, "n1")
+	p := spawn(t, cfg, ports)
+	p.awaitReady(t)
+	for _, address := range []string{cfg.ListenClient, cfg.ListenPeer, cfg.ListenAdmin} {
+		for _, garbage := range []string{"GET / HTTP/1.1\r\n\r\n", strings.Repeat("\x00\xff", 4096), "coordd\x01\x01" + strings.Repeat("\xff", 2048)} {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.WriteString(conn, garbage) // it may be cut off while it writes
+			_ = conn.(*net.TCPConn).CloseWrite() //nolint:errcheck // it is TCP
+			_, _ = io.Copy(io.Discard, conn)     // until it is hung up on
+			_ = conn.Close()
+		}
+	}
+	if code, body := p.get(t, "/readyz"); code != http.StatusOK {
+		t.Errorf("then %d: %s", code, body)
+	}
+	if log := p.log.String(); strings.Contains(log, "ERROR") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// TestStopWhileForming: a node that waits for others stops at once, and in order.
+func TestStopWhileForming(t *testing.T) {
+	cfgs, ports := three(t)
+	p := spawn(t, cfgs[0], ports[0])
+	p.log.await(t, "waiting for peers")
+	conn, err := net.Dial("tcp", cfgs[0].ListenClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Errorf("a client that came early read %d bytes", n)
+	}
+	_ = conn.Close()
+	p.kill(t)
+	for _, l := range ports[1:] {
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAdvertised(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ told, listen, want, fault string }{
+		{"host:1", "127.0.0.1:0", "host:1", ""},
+		{"", "127.0.0.1:0", "127.0.0.1:" + port, ""},
+		{"", "localhost:7601", "localhost:7601", ""},
+		{"", "0.0.0.0:7601", "", "--advertise-peer host:port"},
+		{"", "[::]:0", "", "--advertise-peer host:port"},
+	} {
+		got, err := advertised("peer", tt.told, tt.listen, l)
+		if got != tt.want || (err != nil) != (tt.fault != "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
+			t.Errorf("%q on %q: %q, %v", tt.told, tt.listen, got, err)
+		}
+	}
+}
