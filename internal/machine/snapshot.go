@@ -18,7 +18,8 @@ import (
 // bytes little-endian.
 const (
 	magic    = "coordd snapshot 1\n"
-	maxChunk = 16 << 20
+	maxChunk = 16 << 20 // far above the largest record, a wait of MaxArms arms
+	ioBuffer = 64 << 10
 )
 
 // ErrSnapshot says that a snapshot is damaged or of another version.
@@ -59,7 +60,7 @@ func (m *Machine) scalars(b []byte) []byte {
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	out := &counter{to: w}
 	sum := xxhash.New()
-	buf := bufio.NewWriterSize(io.MultiWriter(out, sum), 256<<10)
+	buf := bufio.NewWriterSize(io.MultiWriter(out, sum), ioBuffer)
 	var head [binary.MaxVarintLen64]byte
 	emit := func(chunk []byte) error {
 		n := binary.PutUvarint(head[:], uint64(len(chunk)))
@@ -91,7 +92,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 // Restore reads what WriteTo wrote. It verifies the checksum, the encoding, the order of
 // records and the state hash before it returns.
 func Restore(r io.Reader) (*Machine, error) {
-	m, err := restore(bufio.NewReaderSize(r, 256<<10))
+	m, err := restore(bufio.NewReaderSize(r, ioBuffer))
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w: %w", ErrSnapshot, err)
 	}
@@ -192,6 +193,7 @@ type summer struct {
 	r   *bufio.Reader
 	sum *xxhash.Digest
 	buf []byte
+	d   wire.Decoder // of buf
 }
 
 func (s *summer) full(b []byte) error {
@@ -204,29 +206,24 @@ func (s *summer) full(b []byte) error {
 
 // chunk takes the next chunk; it is valid until the one after.
 func (s *summer) chunk() (*wire.Decoder, error) {
-	n, err := binary.ReadUvarint(s)
-	if err != nil {
+	head, err := s.r.Peek(binary.MaxVarintLen64)
+	size, n := binary.Uvarint(head) // which may be short of bytes only at the end
+	switch {
+	case n <= 0 && err != nil:
+		return nil, err
+	case n <= 0 || size > maxChunk || n > 1 && head[n-1] == 0:
+		return nil, fmt.Errorf("chunk begins with %x", head)
+	}
+	if err := s.full(head[:n]); err != nil {
 		return nil, err
 	}
-	if n > maxChunk {
-		return nil, fmt.Errorf("chunk of %d bytes", n)
+	if uint64(cap(s.buf)) < size {
+		s.buf = make([]byte, size)
 	}
-	if uint64(cap(s.buf)) < n {
-		s.buf = make([]byte, n)
-	}
-	s.buf = s.buf[:n]
+	s.buf = s.buf[:size]
 	if err := s.full(s.buf); err != nil {
 		return nil, err
 	}
-	return wire.NewDecoder(s.buf), nil
-}
-
-// ReadByte is for ReadUvarint.
-func (s *summer) ReadByte() (byte, error) {
-	b, err := s.r.ReadByte()
-	if err != nil {
-		return 0, err
-	}
-	_, err = s.sum.Write([]byte{b})
-	return b, err
+	s.d.Reset(s.buf)
+	return &s.d, nil
 }

@@ -38,6 +38,7 @@ var update = flag.Bool("update", false, "write the answers and golden files of t
 //	> new       begins anew: clock 0, floor of tokens 0
 //	> counts    how many sessions live, hold and wait
 //	> due       when the next thing falls due
+//	> hash      the state hash
 func TestTraces(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(paths) == 0 {

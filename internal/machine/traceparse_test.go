@@ -128,6 +128,8 @@ func (tr *trace) run(line string) string {
 	case "counts":
 		c := tr.machine.Counts()
 		return fmt.Sprintf("  %d sessions, %d holds, %d waiters\n", c.Sessions, c.Holds, c.Waiters)
+	case "hash":
+		return fmt.Sprintf("  %#016x\n", tr.machine.Hash())
 	case "due":
 		if at, ok := tr.machine.NextDue(); ok {
 			return fmt.Sprintf("  at %v\n", time.Duration(at))

@@ -52,6 +52,9 @@ type Decoder struct {
 // NewDecoder returns a decoder of b, which it only reads.
 func NewDecoder(b []byte) *Decoder { return &Decoder{rest: b} }
 
+// Reset makes the decoder one of b, without a fault.
+func (d *Decoder) Reset(b []byte) { *d = Decoder{rest: b} }
+
 // Failed reports whether there was a fault.
 func (d *Decoder) Failed() bool { return d.err != nil }
 

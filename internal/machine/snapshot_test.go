@@ -1,0 +1,155 @@
+package machine_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"coordd.dev/internal/machine"
+)
+
+func written(t testing.TB, m *machine.Machine) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	n, err := m.Snapshot().WriteTo(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n != int64(b.Len()) {
+		t.Fatalf("WriteTo says %d bytes, it wrote %d", n, b.Len())
+	}
+	return b.Bytes()
+}
+
+// A snapshot of this format stays readable, and its hash the same.
+func TestGoldenSnapshot(t *testing.T) {
+	const path = "testdata/golden/snapshot-1"
+	m := populated()
+	if *update {
+		if err := os.WriteFile(path, written(t, m), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := machine.Restore(bytes.NewReader(golden))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if old.Hash() != m.Hash() {
+		t.Errorf("the golden snapshot has the hash %#x, what it is of %#x", old.Hash(), m.Hash())
+	}
+	if !bytes.Equal(written(t, old), golden) {
+		t.Error("the golden snapshot is written otherwise now")
+	}
+	if !bytes.Equal(written(t, m), golden) {
+		t.Error("what the golden snapshot is of is written otherwise now")
+	}
+}
+
+// sealed is a snapshot with the checksum of its bytes, whatever they are.
+func sealed(body []byte) []byte {
+	return binary.LittleEndian.AppendUint64(bytes.Clone(body), xxhash.Sum64(body))
+}
+
+// Every damaged byte is found: by the checksum; and where the checksum is made to fit,
+// by the encoding or by the state hash.
+func TestDamagedSnapshot(t *testing.T) {
+	good := written(t, populated())
+	body := good[:len(good)-8]
+	if !bytes.Equal(sealed(body), good) {
+		t.Fatal("the last eight bytes are not the checksum")
+	}
+	refused := func(what string, at int, b []byte) {
+		t.Helper()
+		if _, err := machine.Restore(bytes.NewReader(b)); !errors.Is(err, machine.ErrSnapshot) {
+			t.Errorf("%s at %d: error is %v", what, at, err)
+		}
+	}
+	for i := range good {
+		refused("cut", i, good[:i])
+		for bit := range 8 {
+			bad := bytes.Clone(good)
+			bad[i] ^= 1 << bit
+			refused("a flipped bit", i, bad)
+			if i < len(body) {
+				refused("a flipped bit, sealed", i, sealed(bad[:len(body)]))
+			}
+		}
+		if i < len(body) {
+			refused("cut, sealed", i, sealed(body[:i]))
+			refused("a byte gone, sealed", i, sealed(append(bytes.Clone(body[:i]), body[i+1:]...)))
+			refused("a byte twice, sealed", i, sealed(append(bytes.Clone(body[:i+1]), body[i:]...)))
+		}
+	}
+}
+
+// A length that no snapshot has is refused before memory is asked for.
+func TestHugeChunk(t *testing.T) {
+	head := []byte("coordd snapshot 1\n")
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := machine.Restore(bytes.NewReader(sealed(binary.AppendUvarint(head, 1<<62))))
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, machine.ErrSnapshot) {
+		t.Errorf("error is %v", err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+		t.Errorf("%d bytes allocated", n)
+	}
+}
+
+// A writer that fails is reported, wherever it fails.
+func TestSnapshotWriteError(t *testing.T) {
+	s := populated().Snapshot()
+	size := len(written(t, populated()))
+	for room := range size {
+		if n, err := s.WriteTo(&full{room}); !errors.Is(err, errFull) || n > int64(room) {
+			t.Fatalf("with room for %d of %d bytes: %d written, error %v", room, size, n, err)
+		}
+	}
+}
+
+var errFull = errors.New("full")
+
+type full struct{ room int }
+
+func (f *full) Write(b []byte) (int, error) {
+	n := min(len(b), f.room)
+	f.room -= n
+	if n < len(b) {
+		return n, errFull
+	}
+	return n, nil
+}
+
+// Whatever comes as a snapshot is refused or restored, without a panic. The checksum is
+// made to fit, so that the rest is reached.
+func FuzzRestore(f *testing.F) {
+	good := written(f, populated())
+	empty := written(f, machine.New())
+	f.Add(good[:len(good)-8])
+	f.Add(empty[:len(empty)-8])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m, err := machine.Restore(bytes.NewReader(sealed(body)))
+		if err != nil {
+			if !errors.Is(err, machine.ErrSnapshot) {
+				t.Fatalf("error %v is not ErrSnapshot", err)
+			}
+			return
+		}
+		if again := written(t, m); !bytes.Equal(again, sealed(body)) {
+			t.Fatalf("%x restores and is written as %x", body, again)
+		}
+	})
+}
