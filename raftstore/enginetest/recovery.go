@@ -122,7 +122,8 @@ func testCutOffFollower(h *harness) {
 	leader := h.leader()
 	late := others(h, leader.number)[0]
 	h.cluster.Partition(others(h, late))
-	for range 30 {
+	// More than may be under way to it, in one message that arrives when the cut heals.
+	for range 200 {
 		h.commit(late)
 	}
 	for _, i := range others(h, late) {

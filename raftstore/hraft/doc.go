@@ -16,7 +16,7 @@
 //     travelled with it.
 //
 // raft's faults are guarded by wrappers around its Transport and its stores
-// (inbound, stopLog, stopStable), so that a test of a fault can leave one out.
+// (guard, stopLog, stopStable), so that a test of a fault can leave one out.
 //
 // It knows nothing of what is in an entry beyond the envelope of raftstore.
 package hraft

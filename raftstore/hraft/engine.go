@@ -30,7 +30,7 @@ type Engine struct {
 	cfg      Config
 	raft     *raft.Raft
 	fsm      *fsm
-	inbound  *inbound
+	guard    *guard
 	state    *latest.Value[raftstore.State]
 	failure  *failure
 	catching *catching
@@ -72,9 +72,9 @@ func Open(cfg Config) (*Engine, error) {
 		drained:     make(chan struct{}),
 	}
 	e.fsm = &fsm{machine: cfg.Machine, failure: e.failure, moved: e.applied}
-	e.inbound = newInbound(cfg.Transport, e.heard)
+	e.guard = newGuard(cfg.Transport, e.heard)
 	if err := e.start(); err != nil {
-		_ = e.inbound.Close() // the error that matters is start's
+		_ = e.guard.Close() // the error that matters is start's
 		return nil, fmt.Errorf("open raft: %w", err)
 	}
 	e.raft.RegisterObserver(raft.NewObserver(e.observed, false, ofLeadership))
@@ -101,7 +101,7 @@ func (e *Engine) start() error {
 	// stopStable ends the goroutine that meets an error, so it is not the caller's.
 	var started sync.WaitGroup
 	started.Go(func() {
-		e.raft, err = raft.NewRaft(e.cfg.raft(), e.fsm, logs, stable, snapshots, e.inbound)
+		e.raft, err = raft.NewRaft(e.cfg.raft(), e.fsm, logs, stable, snapshots, e.guard)
 	})
 	started.Wait()
 	if e.raft == nil && err == nil {
@@ -256,7 +256,7 @@ func (e *Engine) close() error {
 	e.drain()
 	// The connections first: raft waits for its calls of peers, which wait for those.
 	shutdown := e.shutdown()
-	err := e.inbound.Close()
+	err := e.guard.Close()
 	err = errors.Join(err, shutdown.Error())
 	e.cancel()
 	e.background.Wait()
