@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/machine"
 	"coordd.dev/internal/server"
 	"coordd.dev/raftstore"
 )
@@ -142,16 +143,17 @@ func TestRestoreCutsStreams(t *testing.T) {
 	})
 }
 
+// What cannot be decoded is an error before anything of its entry is applied.
 func TestUndecodableEntryIsAnError(t *testing.T) {
-	r := server.NewReplica()
-	good := [][]byte{{0xee}, nil, {}}
-	for _, command := range good {
-		if _, err := r.Apply(1, raftstore.Entry{Commands: [][]byte{command}}); err == nil {
-			t.Errorf("%x was applied", command)
+	good := machine.AppendCommand(nil, &machine.Bootstrap{Cluster: "c1"})
+	for _, bad := range [][]byte{{0xee}, nil, {}, good[:len(good)-1]} {
+		r := server.NewReplica()
+		if _, err := r.Apply(1, raftstore.Entry{Commands: [][]byte{good, bad}}); err == nil {
+			t.Errorf("%x was applied", bad)
 		}
-	}
-	if r.Index() != 0 {
-		t.Errorf("index is %d", r.Index())
+		if got := r.State(); got.Index != 0 || got.Cluster != "" {
+			t.Errorf("after %x: %+v", bad, got)
+		}
 	}
 }
 

@@ -297,9 +297,17 @@ func TestBadFrameEndsItsCallOnly(t *testing.T) {
 // rawCodec sends bytes as they are.
 type rawCodec struct{}
 
-func (rawCodec) Name() string                       { return "proto" }
-func (rawCodec) Marshal(v any) ([]byte, error)      { return v.([]byte), nil }          //nolint:errcheck,forcetypeassert // only bytes
-func (rawCodec) Unmarshal(data []byte, v any) error { *v.(*[]byte) = data; return nil } //nolint:errcheck,forcetypeassert // same
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(v any) ([]byte, error) {
+	data, ok := v.([]byte)
+	if !ok {
+		return nil, errors.New("not bytes")
+	}
+	return data, nil
+}
+
+func (rawCodec) Unmarshal([]byte, any) error { return nil }
 
 func TestGarbageEndsItsCallOnly(t *testing.T) {
 	tests := map[string]struct {
