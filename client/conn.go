@@ -2,16 +2,24 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	coordv1 "coordd.dev/api/coord/v1"
 )
 
 const (
-	retryFirst = 20 * time.Millisecond
-	retryMax   = time.Second
+	// Back-off is short while nodes answer and have no leader: an election is over soon.
+	retryFirst    = 20 * time.Millisecond
+	retryElection = 100 * time.Millisecond
+	retryMost     = time.Second
+
+	// suspicionTimeout is how long a suspect has for an answer that it gives at once.
+	suspicionTimeout = 750 * time.Millisecond
 )
 
 // A conn is a process's connection to a cluster, shared by the sessions of NewSession
@@ -173,7 +181,7 @@ func (c *conn) serveSuspects(ctx context.Context) {
 	for {
 		select {
 		case l := <-c.suspects:
-			st, err := l.status(ctx)
+			st, err := askSuspect(ctx, l)
 			if err != nil || l.leads && !st.GetLeading() {
 				c.failed(l, st.GetLeaderAddress())
 			}
@@ -183,12 +191,18 @@ func (c *conn) serveSuspects(ctx context.Context) {
 	}
 }
 
+func askSuspect(ctx context.Context, l *link) (*coordv1.StatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, suspicionTimeout)
+	defer cancel()
+	return l.status(ctx)
+}
+
 // pause waits for a moment before another try, less if a link is found meanwhile.
-func (c *conn) pause(ctx context.Context, b *backoff.ExponentialBackOff) {
+func (c *conn) pause(ctx context.Context, b *backOff, err error) {
 	c.mu.Lock()
 	found := c.found
 	c.mu.Unlock()
-	t := time.NewTimer(b.NextBackOff())
+	t := time.NewTimer(b.next(err))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -197,17 +211,38 @@ func (c *conn) pause(ctx context.Context, b *backoff.ExponentialBackOff) {
 	}
 }
 
+// A backOff is how long to wait after one failure and another.
+type backOff struct{ election, outage *backoff.ExponentialBackOff }
+
+func newBackOff() *backOff {
+	return &backOff{election: exponential(retryElection), outage: exponential(retryMost)}
+}
+
+func exponential(most time.Duration) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = retryFirst
+	b.MaxInterval = most
+	return b
+}
+
+// next is how long to wait after err.
+func (b *backOff) next(err error) time.Duration {
+	u, r := (*unreachable)(nil), (*refused)(nil)
+	if errors.As(err, &u) && u.answered || errors.As(err, &r) && r.reason == coordv1.Reason_REASON_NO_LEADER {
+		return b.election.NextBackOff()
+	}
+	return b.outage.NextBackOff()
+}
+
+func (b *backOff) reset() {
+	b.election.Reset()
+	b.outage.Reset()
+}
+
 // kick leaves a token in ch, which has room for one.
 func kick(ch chan<- struct{}) {
 	select {
 	case ch <- struct{}{}:
 	default:
 	}
-}
-
-func newBackOff() *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval = retryFirst
-	b.MaxInterval = retryMax
-	return b
 }

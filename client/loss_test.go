@@ -207,6 +207,7 @@ func TestDoReleases(t *testing.T) {
 		if p := panicOf(func() { _ = mu.Do(t.Context(), f) }); p != "f" {
 			t.Errorf("panicked with %v", p)
 		}
+		synctest.Wait() // a panic does not wait for the release
 		must(b.Mutex("m").TryLockContext(t.Context()))(t)
 
 		own := errors.New("own error")

@@ -101,7 +101,7 @@ func (c *conn) renew(ctx context.Context, leases []dueLease) {
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	began := leases[0].lease.Start
-	for b := newBackOff(); ; c.pause(ctx, b) {
+	for b := newBackOff(); ; {
 		resp, err := c.tryRenew(ctx, req, patience)
 		if err == nil {
 			credit(leases, resp.GetRenewals())
@@ -110,6 +110,7 @@ func (c *conn) renew(ctx context.Context, leases []dueLease) {
 		if c.clock.now()-began >= patience || ctx.Err() != nil {
 			return
 		}
+		c.pause(ctx, b, err)
 	}
 }
 
@@ -122,12 +123,14 @@ func (c *conn) tryRenew(ctx context.Context, req *coordv1.RenewRequest, patience
 	suspicion := time.AfterFunc(patience, func() { c.suspect(l) })
 	defer suspicion.Stop()
 	resp, err := coordv1.NewSessionServiceClient(l.cc).Renew(ctx, req)
-	if err != nil && ctx.Err() == nil {
-		if r := refusedBy(err); r.aboutTheLink() {
-			c.failed(l, r.leader())
-		}
+	if err == nil {
+		return resp, nil
 	}
-	return resp, err
+	r := refusedBy(err)
+	if r.aboutTheLink() && ctx.Err() == nil {
+		c.failed(l, r.leader())
+	}
+	return nil, r
 }
 
 // credit gives each lessee the server's word on its lease.

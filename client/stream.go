@@ -20,7 +20,7 @@ const (
 
 	// silence is how long a node may say nothing after it was sent something before it is
 	// asked whether it is alive. A parked wait is silent too; so it is asked once.
-	silence = time.Second
+	silence = 500 * time.Millisecond
 
 	maxFrameOps = 1024
 	maxAtOnce   = 3 // new tries in a row without a pause
@@ -41,7 +41,7 @@ func (k *courier) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		attached, err := k.serve(ctx)
 		if attached {
-			b.Reset()
+			b.reset()
 			atOnce = 0
 		}
 		switch {
@@ -53,7 +53,7 @@ func (k *courier) run(ctx context.Context) {
 		case errors.Is(err, errAtOnce) && atOnce < maxAtOnce:
 			atOnce++
 		default:
-			k.conn.pause(ctx, b)
+			k.conn.pause(ctx, b, err)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func (k *courier) serve(ctx context.Context) (attached bool, err error) {
 		err = k.attach(cut, stream, attach)
 	}
 	if attached = err == nil; attached {
-		err = k.carry(ctx, cut, l, stream, attach.Epoch)
+		err = k.carry(ctx, l, stream, attach.Epoch)
 	}
 	return attached, k.streamEnded(ctx, l, attach.Session, err)
 }
@@ -143,19 +143,20 @@ func (k *courier) attach(cut func(error), stream opStream, a lessee.Attach) erro
 }
 
 // carry moves frames up and outcomes down until the stream ends.
-func (k *courier) carry(ctx context.Context, cut func(error), l *link, stream opStream, epoch uint64) error {
+func (k *courier) carry(ctx context.Context, l *link, stream opStream, epoch uint64) error {
 	var writer sync.WaitGroup
-	var heard atomic.Uint64 // frames received
-	writer.Go(func() { k.send(ctx, l, stream, &heard) })
+	var unheard atomic.Int64 // when the first was sent since anything came, 0: none
+	ctx, stop := context.WithCancel(ctx)
+	writer.Go(func() { k.send(ctx, l, stream, &unheard) })
 	defer writer.Wait()
-	defer cut(nil)
+	defer stop()
 	var answers []lessee.Answer
 	for {
 		resp, err := stream.Recv()
 		if err != nil {
 			return err
 		}
-		heard.Add(1)
+		unheard.Store(0)
 		answers = appendAnswers(answers[:0], resp.GetOutcomes())
 		k.mu.Lock()
 		k.lessee.Receive(k.clock.now(), epoch, answers)
@@ -167,34 +168,37 @@ func (k *courier) carry(ctx context.Context, cut func(error), l *link, stream op
 // send drains the lessee's frames whenever there may be one; what arrives while one is
 // sent goes into the next. It also watches for silence. An error ends the stream, and
 // the reader learns why.
-func (k *courier) send(ctx context.Context, l *link, stream opStream, heard *atomic.Uint64) {
-	quiet := time.NewTimer(silence)
-	quiet.Stop()
-	defer quiet.Stop()
-	watching, before := false, uint64(0)
+func (k *courier) send(ctx context.Context, l *link, stream opStream, unheard *atomic.Int64) {
+	watch := time.NewTimer(silence)
+	defer watch.Stop()
+	watching := true
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-quiet.C:
-			if watching = false; heard.Load() == before {
+		case <-watch.C:
+			since := unheard.Load()
+			silent := k.clock.now() - time.Duration(since)
+			if watching = since != 0 && silent < silence; watching {
+				watch.Reset(silence - silent)
+			} else if since != 0 {
 				k.conn.suspect(l)
 			}
 		case <-k.write:
-			sent, err := k.sendAll(stream)
+			sent, err := k.sendAll(stream, unheard)
 			if err != nil {
 				return
 			}
 			if sent && !watching {
-				watching, before = true, heard.Load()
-				quiet.Reset(silence)
+				watching = true
+				watch.Reset(silence)
 			}
 		}
 	}
 }
 
 // sendAll sends until the lessee has nothing more.
-func (k *courier) sendAll(stream opStream) (sent bool, err error) {
+func (k *courier) sendAll(stream opStream, unheard *atomic.Int64) (sent bool, err error) {
 	for {
 		k.mu.Lock()
 		f, ok := k.lessee.Frame(maxFrameOps)
@@ -204,6 +208,7 @@ func (k *courier) sendAll(stream opStream) (sent bool, err error) {
 			return sent, nil
 		}
 		sent = true
+		unheard.CompareAndSwap(0, max(1, int64(k.clock.now())))
 		for _, req := range requestsOf(f) {
 			if err := stream.Send(req); err != nil {
 				return sent, fmt.Errorf("send a frame: %w", err)

@@ -163,7 +163,7 @@ func (k *courier) acquireForever(w *want) *Hold {
 		case errors.Is(err, ErrClientClosed):
 			k.park(w)
 		case errors.Is(err, ErrLimit):
-			k.conn.pause(context.Background(), b)
+			k.conn.pause(context.Background(), b, err)
 		default:
 			panic(fmt.Errorf("client: %w", err))
 		}
