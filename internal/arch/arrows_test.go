@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"raftstore":                 {"raftstore/internal/latest"},
 	"raftstore/internal/latest": {},
 	"raftstore/hraft":           {"raftstore", "raftstore/internal/latest"},
-	"raftstore/enginetest":      {"raftstore"},
+	"raftstore/enginetest":      {"raftstore", "raftstore/internal/latest"},
 	"raftstore/hraft/hrafttest": {"raftstore", "raftstore/hraft"},
 
 	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "internal/park", "raftstore"},
@@ -44,11 +44,12 @@ var arrows = map[string][]string{
 		"api/coord/v1", "client", "internal/server", "internal/park", "raftstore", "raftstore/hraft", "raftstore/hraft/hrafttest",
 	},
 
-	"internal/arch":   {},
-	"test/sim/...":    {"internal/machine", "internal/session", "lock", "internal/park", "internal/cow", "internal/wire", "internal/lessee", "test/sim/..."},
-	"test/jepsen/...": {"api/coord/v1", "client"},
-	"bench/...":       {"api/coord/v1", "client", "coordtest", "raftstore", "raftstore/hraft", "bench/..."},
-	"examples/...":    {"client", "client/fence", "coordtest"},
+	"internal/arch": {},
+	"test/sim/...":  {"internal/machine", "internal/session", "lock", "internal/park", "internal/cow", "internal/wire", "internal/lessee", "test/sim/..."},
+	"test/daemons":  {"api/coord/v1"},
+	"test/e2e":      {"api/coord/v1", "client", "test/daemons"},
+	"bench/...":     {"api/coord/v1", "client", "raftstore", "raftstore/hraft", "test/daemons", "bench/..."},
+	"examples/...":  {"client", "client/fence", "coordtest"},
 }
 
 func TestArrows(t *testing.T) {

@@ -63,6 +63,7 @@ func (l *Lessee) revoke(now time.Duration) {
 		}
 	}
 	var holds []*call
+	// order-free: sorted below
 	for _, c := range s.ops {
 		if c.phase == held && !c.ending {
 			holds = append(holds, c)

@@ -164,6 +164,7 @@ func (l *Lessee) lose(now time.Duration, reason Reason) {
 // reports whether a hold was lost.
 func (l *Lessee) settleAll(reason Reason) (anyLost bool) {
 	all := make([]*call, 0, len(l.calls))
+	// order-free: sorted below
 	for _, c := range l.calls {
 		all = append(all, c)
 	}

@@ -38,6 +38,7 @@ func (l *Lessee) Connect(now time.Duration, secret Secret) (a Attach, ok bool) {
 // wanted is invariant 2, as ranges.
 func (l *Lessee) wanted() []Range {
 	var seqs ranges
+	// order-free: merge sorts
 	for seq := range l.session.ops {
 		seqs = append(seqs, Range{seq, seq})
 	}

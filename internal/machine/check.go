@@ -125,6 +125,7 @@ func (c *checker) holds() {
 
 // objects checks that what is held is compatible, and that the room agrees (J1, J2).
 func (c *checker) objects() {
+	// order-free: which fault is named first does not matter
 	for on, tenures := range c.held {
 		sum, exclusive := int64(0), 0
 		for _, t := range tenures {
@@ -155,6 +156,7 @@ func (c *checker) objects() {
 
 func (c *checker) arms() int {
 	n := 0
+	// order-free: a sum
 	for _, tenures := range c.held {
 		n += len(tenures)
 	}
