@@ -22,14 +22,16 @@ func TestConformanceOnDisk(t *testing.T) {
 
 // diskCluster is a cluster on loopback and real files. It cannot be partitioned.
 type diskCluster struct {
-	t         *testing.T
+	t         testing.TB
 	dir       string
 	addresses []string
 	engines   []*hraft.Engine
 	disks     []*hraft.Disk
 }
 
-func newDiskCluster(t *testing.T, n int) enginetest.Cluster {
+func newDiskCluster(t *testing.T, n int) enginetest.Cluster { return newDisks(t, n) }
+
+func newDisks(t testing.TB, n int) *diskCluster {
 	c := &diskCluster{
 		t:         t,
 		dir:       t.TempDir(),
