@@ -11,6 +11,6 @@
 //     and the same checks.
 //  3. Nothing listens beyond loopback unless it was said in so many words.
 //  4. Only main exits. Everything under it runs in a test too.
-//  5. The process ends: a stop that hangs is left after shutdownLimit, a second signal
+//  5. The process ends: a stop that hangs is left after stopLimit, a second signal
 //     ends it at once.
 package main

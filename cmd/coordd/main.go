@@ -65,7 +65,7 @@ func report(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(stderr, "coordd:", err) //nolint:errcheck // there is nowhere else to say it
+	fmt.Fprintln(stderr, "coordd:", err) // there is nowhere else to say a failure
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return exitUsage

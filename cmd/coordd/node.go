@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +34,8 @@ type node struct {
 
 	health   *health
 	ready    chan struct{} // closed when the node is ready for the first time
-	stopping chan struct{} // closed when the node stops, for whatever reason
+	stopping chan struct{} // closed when serve ends
+	cause    error         // why, if it was not told to; set before stopping is closed
 	engine   atomic.Pointer[hraft.Engine]
 }
 
@@ -142,6 +142,7 @@ func (n *node) serve(ctx context.Context, srv *server.Server, log *raftstore.Log
 	case cause = <-watched:
 	}
 	n.health.stop()
+	n.cause = cause
 	close(n.stopping)
 	drain, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
@@ -245,66 +246,11 @@ func (n *node) openEngine(identity *peer.Identity, disk *hraft.Disk, mux *peer.M
 	}
 	n.engine.Store(engine)
 	n.health.setEngine(nil)
+	for _, m := range engine.Members() {
+		if m.ID == identity.NodeID() && m.Address != n.peerAddress {
+			n.logger.Warn("other nodes know this one at another peer address, and cannot reach it: "+
+				"listen there again, or set --advertise-peer to it", "known", m.Address, "now", n.peerAddress)
+		}
+	}
 	return engine, nil
-}
-
-const (
-	lookReady   = 10 * time.Second       // how often watch looks without being told to
-	lookUnready = 250 * time.Millisecond // the same, while there is something to wait for
-	remind      = 30 * time.Second       // how often it says so
-)
-
-// watch tells the log, and whoever waits on n.ready, how ready the node is, and the
-// identity that the node became a member. It looks when leadership moves, and now and
-// then, for readiness has causes that nobody tells of.
-func (n *node) watch(ctx context.Context, log *raftstore.Log, identity *peer.Identity) error {
-	first := sync.OnceFunc(func() { close(n.ready) })
-	said, when := "", time.Now()
-	for {
-		_, moved := log.Leadership()
-		if err := confirm(log.Engine(), identity); err != nil {
-			return err
-		}
-		state, pause := "ready", lookReady
-		if err := n.health.ready(); err != nil {
-			state, pause = err.Error(), lookUnready
-		} else {
-			first()
-		}
-		if state != said && (state == "ready" || time.Since(when) >= time.Second) || time.Since(when) >= remind && state != "ready" {
-			n.say(state, identity, log.Engine())
-			said, when = state, time.Now()
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-moved:
-		case <-time.After(pause):
-		}
-	}
-}
-
-// say logs how ready the node is, and what a person can do about it.
-func (n *node) say(state string, identity *peer.Identity, engine raftstore.Engine) {
-	switch {
-	case state == "ready":
-		n.logger.Info("ready", "node", identity.NodeID(), "cluster", identity.ClusterID())
-	case !isMember(engine, identity):
-		n.logger.Warn("not ready: this node is no member of its cluster and waits to be added: coordctl member add "+
-			identity.NodeID()+" "+n.peerAddress+" (which a later version has)", "cluster", identity.ClusterID())
-	default:
-		n.logger.Warn("not ready", "why", state)
-	}
-}
-
-// confirm notes that raft has this node in its configuration.
-func confirm(engine raftstore.Engine, identity *peer.Identity) error {
-	if identity.Phase() == peer.PhaseMember || !isMember(engine, identity) {
-		return nil
-	}
-	return identity.Confirm()
-}
-
-func isMember(engine raftstore.Engine, identity *peer.Identity) bool {
-	return slices.ContainsFunc(engine.Members(), func(m raftstore.Member) bool { return m.ID == identity.NodeID() })
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -172,6 +174,15 @@ func open(t *testing.T, cfg Config) *listeners {
 	return ports
 }
 
+func shut(t *testing.T, ports ...*listeners) {
+	t.Helper()
+	for _, l := range ports {
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // three are configurations of one cluster, with the same join list.
 func three(t *testing.T) ([]Config, []*listeners) {
 	t.Helper()
@@ -192,12 +203,13 @@ func TestThreeNodes(t *testing.T) {
 	cfgs, ports := three(t)
 	nodes := make([]*process, 3)
 
+	shut(t, ports[0], ports[1])
 	nodes[2] = spawn(t, cfgs[2], ports[2])
 	nodes[2].log.await(t, "waiting for peers")
 	if code, body := nodes[2].get(t, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "waiting for peers: ") {
 		t.Errorf("a node alone is %d: %s", code, body)
 	}
-	nodes[0], nodes[1] = spawn(t, cfgs[0], ports[0]), spawn(t, cfgs[1], ports[1])
+	nodes[0], nodes[1] = spawn(t, cfgs[0], open(t, cfgs[0])), spawn(t, cfgs[1], open(t, cfgs[1]))
 	for _, n := range nodes {
 		n.awaitReady(t)
 		if code, body := n.get(t, "/readyz"); code != http.StatusOK || body != "ok\n" {
@@ -300,14 +312,72 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// TestFailure: a node whose data are of another cluster than its identity says so and
+// ends, with an error.
+func TestFailure(t *testing.T) {
+	cfg, ports := local(t, "n1")
+	p := spawn(t, cfg, ports)
+	p.awaitReady(t)
+	cluster := p.status(t).GetClusterId()
+	p.kill(t)
+	path := filepath.Join(cfg.DataDir, "node.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Repeat("0", len(cluster))
+	if err := os.WriteFile(path, []byte(strings.Replace(string(data), cluster, other, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = run(t.Context(), cfg, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), cluster) || !strings.Contains(err.Error(), other) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// TestBound: a stop that hangs is left.
+func TestBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stopped := make(chan error, 1)
+		if err := bound(stopped, time.Hour); !errors.Is(err, errLeft) {
+			t.Errorf("got %v", err)
+		}
+		stopped <- nil
+		if err := bound(stopped, time.Hour); err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestNarrator(t *testing.T) {
+	now := time.Now()
+	told := narrator{when: now}
+	for _, tt := range []struct {
+		after time.Duration
+		state string
+		due   bool
+	}{
+		{0, "no leader", false},
+		{settled, "no leader", true},
+		{settled, "no leader", false},
+		{remind, "no leader", true},
+		{0, stateReady, true},
+		{time.Hour, stateReady, false},
+		{0, "no leader", true},
+	} {
+		now = now.Add(tt.after)
+		if got := told.due(tt.state, now); got != tt.due {
+			t.Errorf("%v later %q is due: %v", tt.after, tt.state, got)
+		}
+	}
+}
+
 func TestDirectoryInUse(t *testing.T) {
 	cfg, ports := local(t, "n1")
 	p := spawn(t, cfg, ports)
 	p.awaitReady(t)
 	other, free := local(t, "n2")
-	if err := free.close(); err != nil {
-		t.Fatal(err)
-	}
+	shut(t, free)
 	other.DataDir = cfg.DataDir
 	if err := run(t.Context(), other, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "in use by another coordd") {
 		t.Errorf("same directory: %v", err)
@@ -330,8 +400,8 @@ func TestGarbage(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, _ = io.WriteString(conn, garbage) // it may be cut off while it writes
-			_ = conn.(*net.TCPConn).CloseWrite() //nolint:errcheck // it is TCP
-			_, _ = io.Copy(io.Discard, conn)     // until it is hung up on
+			_ = conn.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, conn) // until it is hung up on
 			_ = conn.Close()
 		}
 	}
@@ -346,6 +416,7 @@ func TestGarbage(t *testing.T) {
 // TestStopWhileForming: a node that waits for others stops at once, and in order.
 func TestStopWhileForming(t *testing.T) {
 	cfgs, ports := three(t)
+	shut(t, ports[1], ports[2])
 	p := spawn(t, cfgs[0], ports[0])
 	p.log.await(t, "waiting for peers")
 	conn, err := net.Dial("tcp", cfgs[0].ListenClient)
@@ -357,11 +428,6 @@ func TestStopWhileForming(t *testing.T) {
 	}
 	_ = conn.Close()
 	p.kill(t)
-	for _, l := range ports[1:] {
-		if err := l.close(); err != nil {
-			t.Error(err)
-		}
-	}
 }
 
 func TestAdvertised(t *testing.T) {

@@ -10,9 +10,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// shutdownLimit is how long a stop may take in all. A disk that hangs would otherwise
-// keep the process, and with it the directory's lock, for ever.
-const shutdownLimit = 20 * time.Second
+const (
+	// stopLimit is how long a stop may take in all. A disk that hangs would otherwise
+	// keep the process, and with it the directory's lock, for ever.
+	stopLimit = 20 * time.Second
+
+	// failLimit is the same for a node that cannot go on. A leader whose disk hangs
+	// still sends heartbeats until its process ends, and nobody else can lead.
+	failLimit = time.Second
+)
 
 func serveCommand(environ []string) *cobra.Command {
 	var cfg Config
@@ -61,9 +67,15 @@ func (n *node) runBounded(ctx context.Context) error {
 	select {
 	case err = <-stopped:
 	case <-ctx.Done():
-		err = n.bound(stopped)
+		err = bound(stopped, stopLimit)
 	case <-n.stopping:
-		err = n.bound(stopped)
+		limit := stopLimit
+		if n.cause != nil {
+			limit = failLimit
+		}
+		if err = bound(stopped, limit); errors.Is(err, errLeft) {
+			err = errors.Join(n.cause, err)
+		}
 	}
 	if err == nil {
 		n.logger.Info("stopped")
@@ -71,13 +83,17 @@ func (n *node) runBounded(ctx context.Context) error {
 	return err
 }
 
-func (n *node) bound(stopped <-chan error) error {
-	limit := time.NewTimer(shutdownLimit)
-	defer limit.Stop()
+// errLeft says that a stop took too long.
+var errLeft = errors.New("the stop hangs; left it")
+
+// bound waits for a stop, but not for ever.
+func bound(stopped <-chan error, limit time.Duration) error {
+	t := time.NewTimer(limit)
+	defer t.Stop()
 	select {
 	case err := <-stopped:
 		return err
-	case <-limit.C:
-		return fmt.Errorf("stop node: not done after %v; leaving it", shutdownLimit)
+	case <-t.C:
+		return fmt.Errorf("stop node: %w after %v", errLeft, limit)
 	}
 }

@@ -21,6 +21,10 @@
 //  6. Bytes that do not begin with the magic are not answered. What a stranger can cost
 //     is bounded: a place among the connections, for the time of a handshake.
 //
+// What it does not do yet: prove who speaks. Ids and addresses are believed, so that a
+// stranger on the network can make a fresh node adopt a cluster that does not exist.
+// TLS goes around MuxConfig.Listener and into MuxConfig.Dial.
+//
 // # Formation
 //
 // Every node has the same command line, with the list of all N peer addresses. While a

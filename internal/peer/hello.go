@@ -36,7 +36,7 @@ func (m *Mux) Hello(ctx context.Context, address, target string) (Hello, error) 
 	if err != nil {
 		return Hello{}, err
 	}
-	defer conn.Close() //nolint:errcheck // all that was asked for has been read, or failed
+	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	h, err := readHello(conn)
