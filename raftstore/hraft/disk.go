@@ -10,16 +10,13 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
 )
 
-const (
-	dirMode  = 0o700
-	fileMode = 0o600
-
-	// keptSnapshots is two: the last one may turn out to be damaged.
-	keptSnapshots = 2
-)
+// keptSnapshots is two: the last one may turn out to be damaged.
+const keptSnapshots = 2
 
 // A Disk is a node's stores in a directory: a log and a stable store (raft-wal), and
 // snapshots as files.
@@ -38,29 +35,31 @@ func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	walDir := filepath.Join(dir, "wal")
-	if err := os.MkdirAll(walDir, dirMode); err != nil {
-		return nil, fmt.Errorf("open disk: %w", err)
-	}
 	d := new(Disk)
+	walDir, snapDir := filepath.Join(dir, "wal"), filepath.Join(dir, "snapshots")
+	for _, dir := range []string{walDir, snapDir} {
+		if err := os.MkdirAll(dir, dirMode); err != nil {
+			return nil, fmt.Errorf("open disk: %w", err)
+		}
+	}
 	if d.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
 		return nil, fmt.Errorf("open disk: %w", err)
 	}
-	if d.wal, err = wal.Open(walDir, wal.WithLogger(newHCLog(logger))); err != nil {
+	d.wal, err = wal.Open(walDir,
+		wal.WithLogger(newHCLog(logger)),
+		wal.WithSegmentFiler(segment.NewFiler(walDir, privateFS{walfs.New()})))
+	if err == nil {
+		err = os.Chmod(filepath.Join(walDir, metadb.FileName), fileMode)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), d.Close())
 	}
 	d.LogStore, d.StableStore = d.wal, d.wal
-	d.SnapshotStore, err = raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, newHCLog(logger))
+	files, err := raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, newHCLog(logger))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open snapshots: %w", err), d.Close())
 	}
-	// The libraries make these readable for all.
-	err = errors.Join(
-		os.Chmod(filepath.Join(walDir, metadb.FileName), fileMode),
-		os.Chmod(filepath.Join(dir, "snapshots"), dirMode))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open disk: %w", err), d.Close())
-	}
+	d.SnapshotStore = privateSnapshots{files, snapDir}
 	return d, nil
 }
 

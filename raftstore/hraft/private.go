@@ -1,0 +1,61 @@
+package hraft
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+	walfs "github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// The libraries make files that everybody may read. These make them the owner's.
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// privateFS is raft-wal's file system.
+type privateFS struct{ *walfs.FS }
+
+// Create is part of types.VFS.
+func (p privateFS) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	f, err := p.FS.Create(dir, name, size)
+	if err != nil {
+		return nil, err // raft-wal knows its errors
+	}
+	if err := os.Chmod(filepath.Join(dir, name), fileMode); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("create segment: %w", err)
+	}
+	return f, nil
+}
+
+// privateSnapshots is raft's snapshot store.
+type privateSnapshots struct {
+	raft.SnapshotStore
+	dir string
+}
+
+// Create is part of raft.SnapshotStore. The snapshot is a directory with a name for the
+// time while it is written, and two files.
+func (p privateSnapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
+	configurationIndex uint64, trans raft.Transport,
+) (raft.SnapshotSink, error) {
+	sink, err := p.SnapshotStore.Create(version, index, term, configuration, configurationIndex, trans)
+	if err != nil {
+		return nil, err // raft knows its errors
+	}
+	dir := filepath.Join(p.dir, sink.ID()+".tmp")
+	for _, file := range []struct {
+		name string
+		mode os.FileMode
+	}{{".", dirMode}, {"meta.json", fileMode}, {"state.bin", fileMode}} {
+		if err := os.Chmod(filepath.Join(dir, file.name), file.mode); err != nil {
+			_ = sink.Cancel()
+			return nil, fmt.Errorf("create snapshot: %w", err)
+		}
+	}
+	return sink, nil
+}
