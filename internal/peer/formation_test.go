@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,12 +27,12 @@ type world struct {
 	net  *network
 	dirs map[string]string                        // address -> directory
 	made map[string]map[string][]raftstore.Member // cluster id -> minter's node id -> servers
-	logs bytes.Buffer
+	logs *syncWriter
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return &world{t: t, net: newNetwork(), dirs: map[string]string{}, made: map[string]map[string][]raftstore.Member{}}
+	return &world{t: t, net: newNetwork(), dirs: map[string]string{}, made: map[string]map[string][]raftstore.Member{}, logs: &syncWriter{}}
 }
 
 // A run is one process of a node: from its start to its stop.
@@ -59,7 +58,7 @@ func (w *world) start(at string, join []string, expect int) *run {
 		w.t.Fatal(err)
 	}
 	r := &run{w: w, id: openIdentity(w.t, w.dirs[at]), done: make(chan struct{}), progress: make(chan string, 1)}
-	logger := slog.New(slog.NewTextHandler(&syncWriter{w: &w.logs}, nil)).With("node", at)
+	logger := slog.New(slog.NewTextHandler(w.logs, nil)).With("node", at)
 	r.mux = NewMux(MuxConfig{
 		Listener: w.net.listen(w.t, at), Dial: w.net.dial,
 		Identity: r.id, Address: at, Join: join,
@@ -443,7 +442,7 @@ func TestFormRefusesCommandLines(t *testing.T) {
 func TestFormChaos(t *testing.T) {
 	lists := [][]string{abc(), {"b:1", "c:1", "d:1"}, {"a:1", "b:1", "c:1", "d:1"}}
 	decided, wiped := 0, 0
-	for seed := range uint64(80) {
+	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, 1))
@@ -504,7 +503,7 @@ func TestFormChaos(t *testing.T) {
 			})
 		})
 	}
-	if decided < 40 || wiped < 150 {
+	if decided < 20 || wiped < 60 {
 		t.Errorf("only %d clusters decided and %d nodes wiped: the test shows nothing", decided, wiped)
 	}
 }
