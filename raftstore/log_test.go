@@ -186,7 +186,7 @@ func TestDeposed(t *testing.T) {
 		synctest.Wait()
 		e.state.Set(raftstore.State{Term: 2, LeaderID: "you"})
 		first.fail(raftstore.ErrUnknown)
-		lead := awaitLeading(l, false)
+		awaitLeading(l, false)
 		synctest.Wait()
 		got.submit(l, "c")
 		l.Tick()
@@ -194,7 +194,7 @@ func TestDeposed(t *testing.T) {
 		if diff := cmp.Diff(want, got.lines); diff != "" {
 			t.Errorf("told (-want +got):\n%s", diff)
 		}
-		if lead, _ = l.Leadership(); lead != (raftstore.Leadership{Term: 2, LeaderID: "you"}) {
+		if lead, _ := l.Leadership(); lead != (raftstore.Leadership{Term: 2, LeaderID: "you"}) {
 			t.Errorf("leadership: %+v", lead)
 		}
 		if len(e.transfers) > 0 {

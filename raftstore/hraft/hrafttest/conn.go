@@ -1,6 +1,7 @@
 package hrafttest
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -217,7 +218,7 @@ func (p *pipe) closeWriter(end error) {
 		return
 	}
 	p.end = end
-	if end != io.EOF {
+	if !errors.Is(end, io.EOF) {
 		p.buf = nil
 	}
 	p.writer.stop()

@@ -10,7 +10,9 @@ import (
 	"coordd.dev/raftstore/hraft/hrafttest"
 )
 
-func entry(index uint64) *raft.Log { return &raft.Log{Index: index, Term: 1, Data: []byte{byte(index)}} }
+func entry(index uint64) *raft.Log {
+	return &raft.Log{Index: index, Term: 1, Data: []byte{byte(index)}}
+}
 
 // TestCrash: what was written before a crash is there after it, what is written later
 // is not, and neither is a snapshot that was not closed.
