@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,29 +39,50 @@ func newClock() *clock {
 
 // now is the time since the clock was made.
 func (c *clock) now() time.Duration {
-	t := time.Now()
-	mono := t.Sub(c.start)
-	ahead := time.Duration(t.UnixNano()-c.start.UnixNano()) - mono
+	mono, ahead := c.read()
 	s := c.skew.Load()
-	if ahead > s.seen || ahead < s.seen-skewSlack {
-		s = c.adjust(ahead)
+	if s.differs(ahead) {
+		s = c.adjust()
 	}
 	return mono + s.counted
 }
 
-func (c *clock) adjust(ahead time.Duration) *skew {
+// read reads both clocks, the wall clock as what it is ahead of the other.
+func (c *clock) read() (mono, ahead time.Duration) {
+	t := time.Now()
+	mono = t.Sub(c.start)
+	return mono, time.Duration(t.UnixNano()-c.start.UnixNano()) - mono
+}
+
+// adjust looks again, three times: to a thread that is preempted between the readings of
+// the two clocks they are apart.
+func (c *clock) adjust() *skew {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := *c.skew.Load()
-	switch {
-	case ahead > s.seen:
-		s.counted += ahead - s.seen
-		s.seen = ahead
-	case ahead < s.seen-skewSlack:
-		s.seen = ahead
+	var ahead [3]time.Duration
+	for i := range ahead {
+		_, ahead[i] = c.read()
 	}
+	slices.Sort(ahead[:])
+	s := c.skew.Load().after(ahead[1])
 	c.skew.Store(&s)
 	return &s
+}
+
+// differs reports whether a reading is to be looked into.
+func (s *skew) differs(ahead time.Duration) bool {
+	return ahead > s.seen || ahead < s.seen-skewSlack
+}
+
+// after is s once the wall clock was seen so much ahead.
+func (s *skew) after(ahead time.Duration) skew {
+	switch {
+	case ahead > s.seen:
+		return skew{seen: ahead, counted: s.counted + ahead - s.seen}
+	case ahead < s.seen-skewSlack:
+		return skew{seen: ahead, counted: s.counted}
+	}
+	return *s
 }
 
 // at is the local time of a reading of now.

@@ -152,13 +152,15 @@ func fault(err, dialled error) string {
 		return "no answer"
 	case dialled != nil:
 		return dialled.Error()
-	case status.Code(err) == codes.Unimplemented:
+	}
+	st, ok := status.FromError(err)
+	switch {
+	case !ok:
+		return err.Error()
+	case st.Code() == codes.Unimplemented, strings.Contains(st.Message(), "preface"): // it is no HTTP/2
 		return "it answers, but is no coordd"
 	}
-	if st, ok := status.FromError(err); ok {
-		return strings.TrimPrefix(st.Message(), "connection error: desc = ")
-	}
-	return err.Error()
+	return strings.TrimPrefix(st.Message(), "connection error: desc = ")
 }
 
 // An unreachable is the error of a search for the leader: each endpoint asked and

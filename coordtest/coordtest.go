@@ -154,9 +154,18 @@ func (c *Cluster) Leader() *Node {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	n := c.leader(ctx)
+	if n == nil {
+		c.t.Fatalf("coordtest: no leader in %v", patience)
+	}
+	return n
+}
+
+// leader is nil if there is none before ctx ends.
+func (c *Cluster) leader(ctx context.Context) *Node {
 	var mu sync.Mutex
 	var leader *Node
-	if !c.first(ctx, func(ctx context.Context, l *life) bool {
+	c.first(ctx, func(ctx context.Context, l *life) bool {
 		if !l.awaitLeading(ctx) {
 			return false
 		}
@@ -164,9 +173,9 @@ func (c *Cluster) Leader() *Node {
 		defer mu.Unlock()
 		leader = l.node
 		return true
-	}) {
-		c.t.Fatalf("coordtest: no leader in %v", patience)
-	}
+	})
+	mu.Lock()
+	defer mu.Unlock()
 	return leader
 }
 

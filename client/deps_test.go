@@ -1,0 +1,43 @@
+package client_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// light is what a program that imports the client gets besides the standard library.
+// gRPC and protobuf bring what is theirs.
+var light = []string{
+	"coordd.dev/api/",
+	"coordd.dev/client",
+	"coordd.dev/internal/lessee",
+	"github.com/cenkalti/backoff/v5",
+	"google.golang.org/genproto/googleapis/rpc/",
+	"google.golang.org/grpc",
+	"google.golang.org/protobuf/",
+	"golang.org/x/net/",
+	"golang.org/x/sys/",
+	"golang.org/x/text/",
+	"github.com/golang/protobuf/",
+}
+
+// The client and the api stay light: no engine, nothing heavy.
+func TestDependencies(t *testing.T) {
+	for _, pkg := range []string{"coordd.dev/client", "coordd.dev/client/fence", "coordd.dev/api/coord/v1"} {
+		out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		deps := strings.Fields(string(out))
+		if !slices.Contains(deps, pkg) {
+			t.Fatalf("%s has no dependencies: %q", pkg, out)
+		}
+		for _, dep := range deps {
+			if !slices.ContainsFunc(light, func(prefix string) bool { return strings.HasPrefix(dep, prefix) }) {
+				t.Errorf("%s depends on %s", pkg, dep)
+			}
+		}
+	}
+}

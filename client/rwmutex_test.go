@@ -1,0 +1,171 @@
+package client_test
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coordd.dev/client"
+	"coordd.dev/coordtest"
+)
+
+func TestRWMutex(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
+		var readers, writers, together int
+		var wg sync.WaitGroup
+		for range 3 {
+			rw := cluster.Dial().RWMutex("rw")
+			for range 4 {
+				wg.Go(func() {
+					for range 5 {
+						rw.RLock()
+						readers++
+						together = max(together, readers)
+						if writers != 0 {
+							t.Error("a reader beside a writer")
+						}
+						time.Sleep(time.Millisecond)
+						readers--
+						rw.RUnlock()
+					}
+				})
+			}
+			wg.Go(func() {
+				for range 5 {
+					rw.Lock()
+					if writers++; writers != 1 || readers != 0 {
+						t.Errorf("%d writers beside %d readers", writers, readers)
+					}
+					time.Sleep(time.Millisecond)
+					writers--
+					rw.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		if together < 2 {
+			t.Error("readers were never together")
+		}
+	})
+}
+
+// A waiting writer blocks later readers, of its own handle as well as of another
+// process.
+func TestWaitingWriterBlocksReaders(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		a, b := cluster.Dial(), cluster.Dial()
+		rw := a.RWMutex("rw")
+		rw.RLock()
+		written := make(chan struct{})
+		go func() {
+			rw.Lock()
+			close(written)
+		}()
+		cluster.AwaitWaiters(client.KindLock, "rw", 1)
+		if rw.TryRLock() || b.RWMutex("rw").TryRLock() {
+			t.Error("a reader overtook the writer")
+		}
+		rw.RUnlock()
+		<-written
+		if rw.TryRLock() || rw.TryLock() {
+			t.Error("beside a writer")
+		}
+		rw.Unlock()
+		l := rw.RLocker()
+		l.Lock()
+		if !b.RWMutex("rw").TryRLock() {
+			t.Error("readers exclude each other")
+		}
+		l.Unlock()
+		if p := panicOf(rw.RUnlock); p == nil {
+			t.Error("RUnlock of what is not locked")
+		}
+		if p := panicOf(rw.Unlock); p == nil {
+			t.Error("Unlock of what is not locked")
+		}
+	})
+}
+
+func TestReadHoldsHaveNoToken(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		rw := cluster.Dial().RWMutex("rw")
+		h := must(rw.RLockContext(t.Context()))(t)
+		if h.Token() != 0 {
+			t.Error(h.Token())
+		}
+		if _, ok := client.TokenFrom(h.Context()); ok {
+			t.Error("its context carries a token")
+		}
+		if _, err := h.Token().Value(); err == nil {
+			t.Error("token 0 is an argument of SQL")
+		}
+		second := must(rw.TryRLockContext(t.Context()))(t)
+		_, err := rw.TryLockContext(t.Context())
+		wantErr(t, err, client.ErrBusy)
+		for _, h := range []*client.Hold{h, second} {
+			if err := h.Unlock(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		w := must(rw.TryLockContext(t.Context()))(t)
+		if w.Token() == 0 {
+			t.Error("a write lock without a token")
+		}
+	})
+}
+
+// After a loss nobody of the handle is let in beside one who has not noticed.
+func TestRWMutexOwesUnlocks(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		a := cluster.Dial(client.WithTTL(time.Second), client.WithOnLost(func(*client.LostError) {}))
+		rw := a.RWMutex("rw")
+		lose := func() {
+			cluster.Pause(a)
+			<-a.Session().Context().Done()
+			cluster.Resume(a)
+			time.Sleep(time.Minute)
+		}
+		blocked := func(lock func()) <-chan struct{} {
+			t.Helper()
+			done := make(chan struct{})
+			go func() {
+				lock()
+				close(done)
+			}()
+			synctest.Wait()
+			select {
+			case <-done:
+				t.Error("let in beside one that owes its Unlock")
+			default:
+			}
+			return done
+		}
+
+		rw.RLock()
+		rw.RLock()
+		lose()
+		writer := blocked(rw.Lock)
+		rw.RUnlock()
+		synctest.Wait()
+		rw.RUnlock()
+		<-writer
+
+		// The loss comes while readers wait behind the writer.
+		first, second := blocked(rw.RLock), blocked(rw.RLock)
+		lose()
+		synctest.Wait()
+		select {
+		case <-first:
+			t.Error("a reader beside a writer that owes its Unlock")
+		default:
+		}
+		rw.Unlock()
+		<-first
+		<-second
+		rw.RUnlock()
+		rw.RUnlock()
+		rw.Lock()
+		rw.Unlock()
+	})
+}
