@@ -43,11 +43,14 @@ func (l *leader) known(id string) string {
 	return l.addr
 }
 
-// find returns the address of node id, and remembers it.
+// find returns the address of node id, and remembers it. It waits as long as a call waits
+// for a leader, at most: a node that does not answer may not be it for long.
 func (l *leader) find(ctx context.Context, id string) (string, error) {
 	if addr := l.known(id); addr != "" {
 		return addr, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, leaderWait)
+	defer cancel()
 	addr, err := l.locate(ctx, id)
 	if err != nil {
 		return "", fmt.Errorf("locate leader %s: %w", id, err)
@@ -178,8 +181,34 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if err != nil {
 		return err
 	}
-	if leader == "" {
+	switch {
+	case local(info.FullMethod):
+		return s.attend(srv, ss, handler)
+	case leader == "":
 		return handler(srv, ss)
 	}
 	return s.forward.stream(ss, leader, info)
 }
+
+// attend serves a stream of this node until Stop drains: a watch of health has no other
+// end.
+func (s *Server) attend(srv any, ss grpc.ServerStream, handler grpc.StreamHandler) error {
+	ctx, cancel := context.WithCancel(ss.Context())
+	defer cancel()
+	s.running.Go(func() {
+		select {
+		case <-s.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return handler(srv, bounded{ss, ctx})
+}
+
+// bounded is a stream whose context ends sooner.
+type bounded struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // it is what the type is for
+}
+
+func (b bounded) Context() context.Context { return b.ctx }

@@ -101,7 +101,8 @@ type Server struct {
 
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // the run loop, readers of streams, lookups
-	stopping chan struct{}  // closed by Stop
+	stopping chan struct{}  // closed by Stop, at its start
+	draining chan struct{}  // closed by Stop, once leadership is handed over
 
 	mu      sync.Mutex
 	stopped bool
@@ -118,6 +119,7 @@ func New(cfg Config) (*Server, error) {
 		health:   health.NewServer(),
 		renewals: &gatherer{log: cfg.Log},
 		stopping: make(chan struct{}),
+		draining: make(chan struct{}),
 	}
 	s.leader = newLeader(s.cfg.Locate)
 	s.forward = newForwarder(s.cfg, s.leader)
@@ -227,6 +229,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	close(s.stopping)
 	s.health.Shutdown()
 	s.handOver(ctx)
+	close(s.draining)
 	s.cfg.Replica.hub.close(errStopping)
 	s.forward.cutAll(errStopping())
 	err := s.drain(ctx)

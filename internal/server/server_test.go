@@ -174,6 +174,26 @@ func TestHealthFollowsReadiness(t *testing.T) {
 	})
 }
 
+func TestStopEndsWatchesOfHealth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		watch, err := healthv1.NewHealthClient(n.conn).Watch(t.Context(), &healthv1.HealthCheckRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := watch.Recv(); err != nil || got.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+			t.Fatalf("got %v, %v", got, err)
+		}
+		begin := time.Now()
+		if err := n.server.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(begin); d != 0 {
+			t.Errorf("stopped after %v", d)
+		}
+	})
+}
+
 func TestReflectionListsServices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, nil)
