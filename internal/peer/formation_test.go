@@ -200,6 +200,28 @@ func TestFormInAnyOrder(t *testing.T) {
 	}
 }
 
+// TestFormDecidesOfAdopters is invariant 5: at the moment of the decision every node in
+// it has the cluster id on disk.
+func TestFormDecidesOfAdopters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		b, c := w.start("b:1", abc(), 3), w.start("c:1", abc(), 3)
+		time.Sleep(time.Minute) // they ask seldom by now
+		a := w.start("a:1", abc(), 3)
+		<-a.done
+		for _, at := range abc() {
+			r, err := readRecord(w.dirs[at])
+			if err != nil || r.ClusterID != a.id.ClusterID() {
+				t.Errorf("%s has cluster id %q when %s is decided, %v", at, r.ClusterID, a.id.ClusterID(), err)
+			}
+		}
+		w.formed(a, b, c)
+		for _, r := range []*run{a, b, c} {
+			r.stop()
+		}
+	})
+}
+
 func TestFormAlone(t *testing.T) {
 	for _, join := range [][]string{nil, {"a:1"}} {
 		synctest.Test(t, func(t *testing.T) {
