@@ -28,7 +28,6 @@ type attempt struct {
 	*order
 	targets []string
 	signals chan os.Signal
-	began   time.Time
 }
 
 // interrupted is why waiting ended: a signal came.
@@ -50,7 +49,7 @@ func (a *app) runUnder(ctx context.Context, o *order) error {
 	if err != nil {
 		return &failure{what: envLineage, why: err.Error(), next: "unset it", code: exitCoordctl}
 	}
-	t := &attempt{app: a, order: o, targets: targets, signals: make(chan os.Signal, 16), began: time.Now()}
+	t := &attempt{app: a, order: o, targets: targets, signals: make(chan os.Signal, 16)}
 	if len(ancestors) >= maxLineage {
 		return t.failed(fmt.Sprintf("nested in %d runs already", len(ancestors)), "", exitCoordctl)
 	}
@@ -138,8 +137,8 @@ func (t *attempt) acquire(ctx context.Context) (*client.Client, *client.Hold, er
 // connect opens a session.
 func (t *attempt) connect(ctx context.Context) (*client.Client, error) {
 	limit := dialLimit
-	if t.wait > 0 {
-		limit = min(limit, t.wait)
+	if t.wait > 0 { // which is about rivals; a cluster that is there may take its second
+		limit = min(limit, max(t.wait, quiet))
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -159,7 +158,7 @@ func (t *attempt) connect(ctx context.Context) (*client.Client, error) {
 	}
 	c, err := client.Dial(ctx, strings.Join(t.targets, ","), opts...)
 	if err != nil {
-		return nil, t.dialError(err)
+		return nil, t.dialError(err, limit)
 	}
 	return c, nil
 }

@@ -23,13 +23,20 @@ func (t *attempt) failed(why, next string, code int) *failure {
 }
 
 // dialError says that no node gave a session. Which was asked and what was wrong with
-// it, the client says best.
-func (t *attempt) dialError(err error) *failure {
-	if errors.Is(err, client.ErrUnavailable) {
-		what, next, _ := strings.Cut(err.Error(), "; ")
-		return &failure{what: what, next: next, code: exitCoordctl}
+// it, the client says best, if it had the time to find out.
+func (t *attempt) dialError(err error, limit time.Duration) *failure {
+	said := err.Error()
+	switch {
+	case !errors.Is(err, client.ErrUnavailable):
+		return t.failed(said, "", exitCoordctl)
+	case strings.HasPrefix(said, "dial: "):
+		return &failure{
+			what: "no coordd at " + strings.Join(t.targets, ","), why: "no answer in " + short(limit),
+			next: "start one: coordd dev", code: exitCoordctl,
+		}
 	}
-	return t.failed(err.Error(), "", exitCoordctl)
+	what, next, _ := strings.Cut(said, "; ")
+	return &failure{what: what, next: next, code: exitCoordctl}
 }
 
 // refused says why the lock was not had. Only a rival is 75; everything else is a
@@ -109,10 +116,7 @@ func (n *narrator) stop() string {
 
 func (n *narrator) run(ctx context.Context) {
 	defer close(n.done)
-	limit := newTimer(0)
-	if n.wait > 0 {
-		limit.Reset(time.Until(n.began.Add(n.wait)))
-	}
+	limit := newTimer(n.wait)
 	defer limit.Stop()
 	speak := time.NewTimer(quiet)
 	defer speak.Stop()
