@@ -12,7 +12,11 @@ import (
 	"coordd.dev/coordtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// TestLockOfAClosedClient: that they never return is what is documented.
+		goleak.IgnoreAnyFunction("coordd.dev/client.(*courier).park"))
+}
 
 // inBubble runs f with a cluster of n nodes in virtual time.
 func inBubble(t *testing.T, n int, f func(t *testing.T, cluster *coordtest.Cluster)) {

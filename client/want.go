@@ -86,9 +86,8 @@ func (w *want) conflicts(held *want) bool {
 // acquire waits for w as long as ctx; with try it only asks. Cancel races grant: if ctx
 // ends, whatever the wait got meanwhile is released, and ctx's error returned.
 func (k *courier) acquire(ctx context.Context, w *want, try bool) (*Hold, error) {
-	h := newHold(k, w)
-	h.base = ctx
-	runtime.Callers(3, h.callers[:])
+	from := origin{ctx: ctx}
+	runtime.Callers(3, from.callers[:])
 	switch err := selfCycle(ctx, k, w); {
 	case w.fault != nil:
 		return nil, fmt.Errorf("%s: %w", w.ref, w.fault)
@@ -97,13 +96,30 @@ func (k *courier) acquire(ctx context.Context, w *want, try bool) (*Hold, error)
 	case err != nil:
 		return nil, err
 	}
-	return k.await(ctx, h, try)
+	return k.obtain(ctx, newHold(k, w, from), try)
 }
 
-// await starts the wait that h is to be, and returns h when it is granted.
-func (k *courier) await(ctx context.Context, h *Hold, try bool) (*Hold, error) {
+// obtain waits until h is held, or another one like it: one that was lost before anybody
+// could use it is let go, and asked for anew.
+func (k *courier) obtain(ctx context.Context, h *Hold, try bool) (*Hold, error) {
+	for b := newBackOff(); ; {
+		if err := k.await(ctx, h, try); err != nil {
+			return nil, err
+		}
+		lost := h.Err()
+		if lost == nil || try {
+			return h, nil
+		}
+		k.release(h)
+		k.conn.pause(ctx, b, lost)
+		h = newHold(k, h.want, h.from)
+	}
+}
+
+// await starts the wait that h is to be, and returns nil when it is granted.
+func (k *courier) await(ctx context.Context, h *Hold, try bool) error {
 	if err := k.start(lessee.ClassWait, h.want.op(try), &h.call); err != nil {
-		return nil, fmt.Errorf("%s: %w", h.want.ref, err)
+		return fmt.Errorf("%s: %w", h.want.ref, err)
 	}
 	var patience <-chan time.Time
 	if try {
@@ -114,18 +130,18 @@ func (k *courier) await(ctx context.Context, h *Hold, try bool) (*Hold, error) {
 	select {
 	case o := <-h.call.done:
 		if o.Verdict == lessee.Granted {
-			return h, nil
+			return nil
 		}
-		return nil, h.want.refused(o)
+		return h.want.refused(o)
 	case <-ctx.Done():
 		k.release(h)
-		return nil, contextEnded(ctx, h.want.ref.String(), nil)
+		return contextEnded(ctx, h.want.ref.String(), nil)
 	case <-patience:
 		k.release(h)
-		return nil, fmt.Errorf("%s: no answer in %v: %w", h.want.ref, tryPatience, ErrUnavailable)
+		return fmt.Errorf("%s: no answer in %v: %w", h.want.ref, tryPatience, ErrUnavailable)
 	case <-k.draining:
 		k.release(h)
-		return nil, fmt.Errorf("%s: %w", h.want.ref, ErrClientClosed)
+		return fmt.Errorf("%s: %w", h.want.ref, ErrClientClosed)
 	}
 }
 
@@ -150,16 +166,14 @@ func (w *want) refused(o lessee.Outcome) error {
 // the client is closed.
 func (k *courier) acquireForever(w *want) *Hold {
 	for b := newBackOff(); ; {
-		h := newHold(k, w)
+		var h *Hold
 		err := w.fault
 		if err == nil {
-			h, err = k.await(context.Background(), h, false)
+			h, err = k.obtain(context.Background(), newHold(k, w, origin{}), false)
 		}
 		switch {
-		case err == nil && h.Err() == nil:
-			return h
 		case err == nil:
-			k.release(h) // lost before it could be used
+			return h
 		case errors.Is(err, ErrClientClosed):
 			k.park(w)
 		case errors.Is(err, ErrLimit):
@@ -175,7 +189,8 @@ func (k *courier) tryForBool(w *want) *Hold {
 	if w.fault != nil {
 		panic(fmt.Errorf("client: %s: %w", w.ref, w.fault))
 	}
-	h, err := k.await(context.Background(), newHold(k, w), true)
+	h := newHold(k, w, origin{})
+	err := k.await(context.Background(), h, true)
 	switch {
 	case err == nil && h.Err() == nil:
 		return h

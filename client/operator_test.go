@@ -1,0 +1,120 @@
+package client_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/client"
+	"coordd.dev/coordtest"
+)
+
+// revoke takes a session back, as coordctl does.
+func revoke(t *testing.T, cluster *coordtest.Cluster, id client.SessionID, now bool) {
+	t.Helper()
+	cc, err := grpc.NewClient("passthrough:///"+cluster.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	n, err := strconv.ParseUint(string(id), 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = coordv1.NewSessionServiceClient(cc).RevokeSession(t.Context(), &coordv1.RevokeSessionRequest{SessionId: n, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An operator takes a session back: its holds are lost at once to who has them, the
+// Unlock is the answer that the operator waits for, and then all goes on in another
+// session.
+func TestRevoke(t *testing.T) {
+	for _, now := range []bool{false, true} {
+		t.Run(map[bool]string{false: "asking", true: "now"}[now], func(t *testing.T) {
+			cluster := coordtest.New(t)
+			a, b := cluster.Dial(client.WithTTL(2*time.Second)), cluster.Dial()
+			before := a.Session()
+			h := must(a.Mutex("m").LockContext(t.Context()))(t)
+			revoke(t, cluster, before.ID, now)
+			<-h.Lost()
+			lost, _ := errors.AsType[*client.LostError](h.Err())
+			if lost == nil || lost.Reason != client.ReasonRevoked {
+				t.Fatalf("the hold: %v", h.Err())
+			}
+			_, err := b.Mutex("m").TryLockContext(t.Context())
+			if busy := errors.Is(err, client.ErrBusy); busy == now {
+				t.Errorf("before the Unlock another gets %v", err)
+			}
+			wantErr(t, h.Unlock(t.Context()), client.ErrLost)
+			again := must(a.Mutex("n").LockContext(t.Context()))(t)
+			if a.Session().ID == before.ID || again.Err() != nil {
+				t.Errorf("session %v after %v, hold %v", a.Session().ID, before.ID, again.Err())
+			}
+		})
+	}
+}
+
+// logBuffer may be written by several goroutines; written has a token after a write.
+type logBuffer struct {
+	written chan struct{}
+	mu      sync.Mutex
+	buf     bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer func() {
+		select {
+		case b.written <- struct{}{}:
+		default:
+		}
+	}()
+	return b.buf.Write(p)
+}
+
+// Sync-shaped calls of a closed client wait for ever, which is said once.
+func TestLockOfAClosedClient(t *testing.T) {
+	log := &logBuffer{written: make(chan struct{}, 1)}
+	c := coordtest.New(t).Dial(client.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	c.Mutex("m").Lock()
+	returned := make(chan struct{})
+	for _, lock := range []func(){c.Mutex("m").Lock, c.RWMutex("rw").RLock} {
+		go func() {
+			lock()
+			close(returned)
+		}()
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	<-log.written
+	go func() { // begun after Close
+		c.Mutex("x").Lock()
+		close(returned)
+	}()
+	_, err := c.Mutex("x").LockContext(context.Background())
+	wantErr(t, err, client.ErrClientClosed)
+	select {
+	case <-returned:
+		t.Error("a Lock of a closed client returned")
+	default:
+	}
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	if n := strings.Count(log.buf.String(), "wait for ever"); n != 1 {
+		t.Errorf("said %d times: %s", n, log.buf.String())
+	}
+}
