@@ -40,8 +40,9 @@ type Config struct {
 	ElectionTimeout  time.Duration
 	LeaseTimeout     time.Duration
 
-	// CommitTimeout (10 ms) is how late an idle follower learns, at the most twice
-	// that, that its last entry is committed.
+	// CommitTimeout (20 ms) is how late an idle follower learns, at the most twice
+	// that, that its last entry is committed: nobody waits for it but stale reads. It
+	// is also the pace of an idle leader; half of it costs three nodes 1.5% of a core.
 	CommitTimeout time.Duration
 
 	// A snapshot is taken once the log has grown by SnapshotEntries (16,384; looked at
@@ -62,7 +63,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.HeartbeatTimeout, 300*time.Millisecond)
 	orDefault(&c.ElectionTimeout, 300*time.Millisecond)
 	orDefault(&c.LeaseTimeout, 200*time.Millisecond)
-	orDefault(&c.CommitTimeout, 10*time.Millisecond)
+	orDefault(&c.CommitTimeout, 20*time.Millisecond)
 	orDefault(&c.SnapshotEntries, 16<<10)
 	orDefault(&c.SnapshotBytes, 128<<20)
 	orDefault(&c.SnapshotInterval, 30*time.Second)

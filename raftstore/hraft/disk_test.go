@@ -24,6 +24,7 @@ func TestConformanceOnDisk(t *testing.T) {
 type diskCluster struct {
 	t         testing.TB
 	dir       string
+	timeout   time.Duration // of heartbeats and elections; 0: the default
 	addresses []string
 	engines   []*hraft.Engine
 	disks     []*hraft.Disk
@@ -83,15 +84,18 @@ func (c *diskCluster) Start(i int, m raftstore.Machine) (raftstore.Engine, error
 		return nil, err
 	}
 	c.engines[i], err = hraft.Open(hraft.Config{
-		LocalID:         host(i),
-		Machine:         m,
-		Transport:       hraft.NewTransport(tcpLayer{l}, testLogger(i)),
-		LogStore:        c.disks[i].LogStore,
-		StableStore:     c.disks[i].StableStore,
-		SnapshotStore:   c.disks[i].SnapshotStore,
-		Bootstrap:       members(len(c.disks), func(i int) string { return c.addresses[i] }),
-		Logger:          testLogger(i),
-		TrailingEntries: 8,
+		LocalID:          host(i),
+		Machine:          m,
+		Transport:        hraft.NewTransport(tcpLayer{l}, testLogger(i)),
+		LogStore:         c.disks[i].LogStore,
+		StableStore:      c.disks[i].StableStore,
+		SnapshotStore:    c.disks[i].SnapshotStore,
+		Bootstrap:        members(len(c.disks), func(i int) string { return c.addresses[i] }),
+		Logger:           testLogger(i),
+		TrailingEntries:  8,
+		HeartbeatTimeout: c.timeout,
+		ElectionTimeout:  c.timeout,
+		LeaseTimeout:     c.timeout,
 	})
 	return c.engines[i], err
 }
