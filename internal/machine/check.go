@@ -91,7 +91,7 @@ func (c *checker) calls(s park.SessionID, st session.State) {
 	for id := range c.m.book.KeptOf(s) {
 		note(id, "kept")
 	}
-	if int64(len(seen)) != st.Open || st.Open > 2*session.MaxOpen {
+	if len(seen) != int(st.Open) || st.Open > 2*session.MaxOpen {
 		c.failf(7, "session %v has %d open calls, counted as %d", s, len(seen), st.Open)
 	}
 }

@@ -97,6 +97,7 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 	before := m.clock
 	m.clock += min(park.Clock(max(increment, 0)), maxClock-m.clock)
 	results := make([]any, len(commands))
+	m.events = make([]Event, 0, len(commands)) // most commands have one
 	for i, c := range commands {
 		if r, ok := c.(*Renew); ok {
 			results[i] = m.renew(r, before)

@@ -3,6 +3,7 @@ package park
 import (
 	"cmp"
 	"fmt"
+	"strings"
 )
 
 // A SessionID names a session: a counter of the machine, never used twice. 0 is none.
@@ -55,7 +56,7 @@ func (a Object) Compare(b Object) int {
 	if c := cmp.Compare(a.Kind, b.Kind); c != 0 {
 		return c
 	}
-	return cmp.Compare(a.Name, b.Name)
+	return strings.Compare(a.Name, b.Name)
 }
 
 // A Code says how a call ended. The values are the wire's; never reorder them.

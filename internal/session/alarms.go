@@ -3,17 +3,11 @@ package session
 import (
 	"cmp"
 
-	"coordd.dev/internal/cow"
 	"coordd.dev/internal/park"
 )
 
-// Alarms are everything that falls due on the cluster clock, in one order: a session's
-// lease or, once it is over, its grace (seq 0), a wait's limit, a lock-delay.
-type Alarms struct {
-	due    cow.Index[alarm, struct{}]
-	placed cow.Index[number, park.Clock] // where a session's alarm stands
-}
-
+// An alarm is something that falls due on the cluster clock: a session's lease or, once
+// it is over, the time to forget it (seq 0), a wait's limit, a lock-delay.
 type alarm struct {
 	at park.Clock
 	id park.ID
@@ -26,33 +20,28 @@ func (a alarm) Compare(b alarm) int {
 	return a.id.Compare(b.id)
 }
 
-func newAlarms() Alarms {
-	return Alarms{cow.NewIndex[alarm, struct{}](), cow.NewIndex[number, park.Clock]()}
+// place moves a session's alarm.
+func (b *Book) place(s park.SessionID, at park.Clock) {
+	b.unplace(s)
+	b.change(s).alarm = at
+	b.SetAlarm(at, park.ID{Session: s})
 }
 
-func (a *Alarms) copy() Alarms { return Alarms{a.due.Copy(), a.placed.Copy()} }
-
-func (a *Alarms) place(s park.SessionID, at park.Clock) {
-	a.unplace(s)
-	a.placed.Put(number(s), at)
-	a.due.Put(alarm{at, park.ID{Session: s}}, struct{}{})
-}
-
-func (a *Alarms) unplace(s park.SessionID) {
-	if at, ok := a.placed.Delete(number(s)); ok {
-		a.due.Delete(alarm{at, park.ID{Session: s}})
+func (b *Book) unplace(s park.SessionID) {
+	if st, _ := b.State(s); st.alarm != 0 {
+		b.StopAlarm(st.alarm, park.ID{Session: s})
 	}
 }
 
 // SetAlarm makes a wait or a hold fall due at a time.
-func (b *Book) SetAlarm(at park.Clock, id park.ID) { b.alarms.due.Put(alarm{at, id}, struct{}{}) }
+func (b *Book) SetAlarm(at park.Clock, id park.ID) { b.alarms.Put(alarm{at, id}, struct{}{}) }
 
 // StopAlarm undoes SetAlarm.
-func (b *Book) StopAlarm(at park.Clock, id park.ID) { b.alarms.due.Delete(alarm{at, id}) }
+func (b *Book) StopAlarm(at park.Clock, id park.ID) { b.alarms.Delete(alarm{at, id}) }
 
 // NextDue is when the first alarm stands; a lease's may be early.
 func (b *Book) NextDue() (park.Clock, bool) {
-	a, _, ok := b.alarms.due.First(alarm{at: -1 << 63})
+	a, _, ok := b.alarms.First(alarm{at: -1 << 63})
 	return a.at, ok
 }
 
@@ -62,7 +51,7 @@ func (b *Book) NextDue() (park.Clock, bool) {
 // has restored its alarms from a snapshot, where they are exact.
 func (b *Book) Due(clock park.Clock) (park.ID, bool) {
 	for {
-		a, _, ok := b.alarms.due.First(alarm{at: -1 << 63})
+		a, _, ok := b.alarms.First(alarm{at: -1 << 63})
 		if !ok || a.at > clock {
 			return park.ID{}, false
 		}
@@ -70,7 +59,7 @@ func (b *Book) Due(clock park.Clock) (park.ID, bool) {
 			return a.id, true
 		}
 		if at := b.ends(a.id.Session); a.at < at {
-			b.alarms.place(a.id.Session, at)
+			b.place(a.id.Session, at)
 		} else {
 			return a.id, true
 		}

@@ -24,9 +24,22 @@ type Book struct {
 	holds  cow.Table[park.ID, Hold]
 	kept   cow.Table[park.ID, Kept]
 	last   park.SessionID
-	live   int64 // derived: sessions that are not over
+	desk   desk
 
-	alarms Alarms
+	// Derived. A session's alarm stands where its state says.
+	live   int64 // sessions that are not over
+	alarms cow.Index[alarm, struct{}]
+}
+
+// A desk has the state that was last worked on. It is filed back into its table when
+// another one is wanted, so that the many small changes of an entry to one session cost
+// one write and one hash. Every method that reads the table itself files first; and even
+// one that only reads a state may move it, so that a Book, its copies apart, has one
+// owner.
+type desk struct {
+	of      park.SessionID // 0 is none
+	state   State
+	changed bool
 }
 
 // NewBook returns a book without sessions.
@@ -36,7 +49,7 @@ func NewBook() Book {
 		states: cow.NewTable[number, State](),
 		holds:  cow.NewTable[park.ID, Hold](),
 		kept:   cow.NewTable[park.ID, Kept](),
-		alarms: newAlarms(),
+		alarms: cow.NewIndex[alarm, struct{}](),
 	}
 }
 
@@ -44,9 +57,10 @@ func NewBook() Book {
 func (b *Book) Open(l Lease, epoch uint64, clock park.Clock) park.SessionID {
 	b.last++
 	b.leases.Put(number(b.last), l)
-	b.states.Put(number(b.last), State{Epoch: epoch, Stamp: clock})
+	b.file()
+	b.desk = desk{of: b.last, state: State{Epoch: epoch, Stamp: clock}, changed: true}
 	b.live++
-	b.alarms.place(b.last, clock+park.Clock(l.TTL))
+	b.place(b.last, clock+park.Clock(l.TTL))
 	return b.last
 }
 
@@ -54,33 +68,30 @@ func (b *Book) Open(l Lease, epoch uint64, clock park.Clock) park.SessionID {
 func (b *Book) Lease(s park.SessionID) (Lease, bool) { return b.leases.Get(number(s)) }
 
 // State returns where a session stands; it may be over.
-func (b *Book) State(s park.SessionID) (State, bool) { return b.states.Get(number(s)) }
+func (b *Book) State(s park.SessionID) (State, bool) {
+	if !b.fetch(s) {
+		return State{}, false
+	}
+	return b.desk.state, true
+}
 
 // Live returns the state of a session that is not over.
 func (b *Book) Live(s park.SessionID) (State, bool) {
-	st, ok := b.states.Get(number(s))
+	st, ok := b.State(s)
 	return st, ok && !st.Over
 }
 
 // Attach moves a session to the stream of epoch.
-func (b *Book) Attach(s park.SessionID, epoch uint64) {
-	b.update(s, func(st *State) { st.Epoch = epoch })
-}
+func (b *Book) Attach(s park.SessionID, epoch uint64) { b.change(s).Epoch = epoch }
 
 // Spend makes seq the last of its session.
-func (b *Book) Spend(id park.ID) {
-	b.update(id.Session, func(st *State) { st.Last = id.Seq })
-}
+func (b *Book) Spend(id park.ID) { b.change(id.Session).Last = id.Seq }
 
 // Stamp renews a lease at clock.
-func (b *Book) Stamp(s park.SessionID, clock park.Clock) {
-	b.update(s, func(st *State) { st.Stamp = clock })
-}
+func (b *Book) Stamp(s park.SessionID, clock park.Clock) { b.change(s).Stamp = clock }
 
 // Revoke refuses a session's renewals from now on.
-func (b *Book) Revoke(s park.SessionID) {
-	b.update(s, func(st *State) { st.Revoked = true })
-}
+func (b *Book) Revoke(s park.SessionID) { b.change(s).Revoked = true }
 
 // End makes a session over at clock. Its waits and holds are the caller's business; what
 // is held still is in its lock-delay. It is forgotten after its grace, and after the last
@@ -92,9 +103,10 @@ func (b *Book) End(s park.SessionID, clock park.Clock) {
 	for _, h := range b.HoldsOf(s) {
 		forget = max(forget, h.Free+1) // the alarm of the hold is first
 	}
-	b.update(s, func(st *State) { st.Over, st.Forget = true, forget })
+	st := b.change(s)
+	st.Over, st.Forget = true, forget
 	b.live--
-	b.alarms.place(s, forget)
+	b.place(s, forget)
 }
 
 // Forget removes an ended session and its kept results.
@@ -102,9 +114,11 @@ func (b *Book) Forget(s park.SessionID) {
 	for _, id := range collect(b.KeptOf(s)) {
 		b.kept.Delete(id)
 	}
+	b.unplace(s)
+	b.file()
+	b.desk = desk{}
 	b.leases.Delete(number(s))
 	b.states.Delete(number(s))
-	b.alarms.unplace(s)
 }
 
 // Park counts a call that waits from now on.
@@ -177,6 +191,7 @@ func (b *Book) Holds() iter.Seq2[park.ID, Hold] { return b.holds.All() }
 
 // Sessions yields all sessions, those that are over too.
 func (b *Book) Sessions() iter.Seq2[park.SessionID, State] {
+	b.file()
 	return func(yield func(park.SessionID, State) bool) {
 		for n, st := range b.states.All() {
 			if !yield(park.SessionID(n), st) {
@@ -191,30 +206,52 @@ func (b *Book) Len() (sessions, holds int64) { return b.live, int64(b.holds.Len(
 
 // Sum is the hash of the book.
 func (b *Book) Sum() uint64 {
+	b.file()
 	return b.leases.Sum() + 3*b.states.Sum() + 5*b.holds.Sum() + 7*b.kept.Sum() + 11*uint64(b.last)
 }
 
 // Copy returns a copy, in O(1).
 func (b *Book) Copy() Book {
+	b.file()
 	c := *b
 	c.leases, c.states = b.leases.Copy(), b.states.Copy()
 	c.holds, c.kept = b.holds.Copy(), b.kept.Copy()
-	c.alarms = b.alarms.copy()
+	c.alarms = b.alarms.Copy()
 	return c
 }
 
-func (b *Book) update(s park.SessionID, f func(*State)) {
-	st, ok := b.states.Get(number(s))
-	if !ok {
-		panic("session: no such session")
+// fetch puts a session's state on the desk. It reports false if there is none.
+func (b *Book) fetch(s park.SessionID) bool {
+	if b.desk.of == s {
+		return s != 0
 	}
-	f(&st)
-	b.states.Put(number(s), st)
+	st, ok := b.states.Get(number(s))
+	if ok {
+		b.file()
+		b.desk = desk{of: s, state: st}
+	}
+	return ok
 }
 
-func (b *Book) count(id park.ID, n int64) {
-	b.update(id.Session, func(st *State) { st.Open += n })
+// change returns a session's state, to be changed at once: it is good until the next
+// call of any method.
+func (b *Book) change(s park.SessionID) *State {
+	if !b.fetch(s) {
+		panic("session: no such session")
+	}
+	b.desk.changed = true
+	return &b.desk.state
 }
+
+// file brings the table up to date.
+func (b *Book) file() {
+	if b.desk.changed {
+		b.states.Put(number(b.desk.of), b.desk.state)
+		b.desk.changed = false
+	}
+}
+
+func (b *Book) count(id park.ID, n int32) { b.change(id.Session).Open += n }
 
 func of[V cow.Record](t *cow.Table[park.ID, V], s park.SessionID) iter.Seq2[park.ID, V] {
 	return func(yield func(park.ID, V) bool) {
@@ -228,10 +265,9 @@ func of[V cow.Record](t *cow.Table[park.ID, V], s park.SessionID) iter.Seq2[park
 
 // collect lists the keys of a sequence, because a table must not change while it is
 // iterated over.
-func collect[V any](seq iter.Seq2[park.ID, V]) []park.ID {
-	var ids []park.ID
-	for id := range seq {
-		ids = append(ids, id)
+func collect[K, V any](seq iter.Seq2[K, V]) (keys []K) {
+	for k := range seq {
+		keys = append(keys, k)
 	}
-	return ids
+	return keys
 }

@@ -10,8 +10,9 @@ import (
 // Check compares the alarms with what should fall due, which is given for waits and
 // delayed holds, and the running hashes with a recomputation.
 func (b *Book) Check(calls map[park.ID]park.Clock) error {
+	b.file()
 	found := 0
-	for a := range b.alarms.due.All() {
+	for a := range b.alarms.All() {
 		if a.id.Seq != 0 {
 			if at, ok := calls[a.id]; !ok || at != a.at {
 				return fmt.Errorf("an alarm of %v at %d, should be %d (%v)", a.id, a.at, at, ok)
@@ -26,9 +27,8 @@ func (b *Book) Check(calls map[park.ID]park.Clock) error {
 	if found != len(calls) {
 		return fmt.Errorf("%d calls have an alarm, %d should", found, len(calls))
 	}
-	if n := b.alarms.due.Len() - found; n != b.states.Len() || n != b.leases.Len() || n != b.alarms.placed.Len() {
-		return fmt.Errorf("%d alarms, %d states, %d leases, %d places of sessions",
-			n, b.states.Len(), b.leases.Len(), b.alarms.placed.Len())
+	if n := b.alarms.Len() - found; n != b.states.Len() || n != b.leases.Len() {
+		return fmt.Errorf("%d alarms, %d states, %d leases of sessions", n, b.states.Len(), b.leases.Len())
 	}
 	return errors.Join(b.leases.Check(), b.states.Check(), b.holds.Check(), b.kept.Check())
 }
@@ -37,10 +37,10 @@ func (b *Book) Check(calls map[park.ID]park.Clock) error {
 // once it is over.
 func (b *Book) checkAlarm(a alarm) error {
 	s := a.id.Session
-	if at, ok := b.alarms.placed.Get(number(s)); !ok || at != a.at {
-		return fmt.Errorf("the alarm of session %v is at %d, booked at %d", s, a.at, at)
+	st, ok := b.State(s)
+	if !ok || st.alarm != a.at {
+		return fmt.Errorf("the alarm of session %v is at %d, booked at %d", s, a.at, st.alarm)
 	}
-	st, _ := b.State(s)
 	if ends := b.ends(s); a.at > ends || st.Over && a.at != ends {
 		return fmt.Errorf("the alarm of session %v is at %d, it ends at %d", s, a.at, ends)
 	}

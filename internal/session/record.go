@@ -24,10 +24,13 @@ type State struct {
 	Epoch   uint64     // of its stream
 	Stamp   park.Clock // of the last renewal
 	Last    park.Seq
-	Open    int64 // calls parked, held or kept
-	Revoked bool
-	Over    bool       // it ended
 	Forget  park.Clock // when an ended one is forgotten; live sessions have 0
+	Open    int32      // calls parked, held or kept
+	Revoked bool
+	Over    bool // it ended
+
+	// alarm is where the session's alarm stands. It is derived, and in no encoding.
+	alarm park.Clock
 }
 
 // A Hold is what a call took. Its arms are never changed in place.
@@ -85,10 +88,10 @@ func (s State) Append(b []byte) []byte {
 	b = wire.AppendUint(b, s.Epoch)
 	b = wire.AppendInt(b, s.Stamp)
 	b = wire.AppendUint(b, s.Last)
+	b = wire.AppendInt(b, s.Forget)
 	b = wire.AppendInt(b, s.Open)
 	b = wire.AppendBool(b, s.Revoked)
-	b = wire.AppendBool(b, s.Over)
-	return wire.AppendInt(b, s.Forget)
+	return wire.AppendBool(b, s.Over)
 }
 
 func decodeState(d *wire.Decoder) State {
@@ -96,10 +99,10 @@ func decodeState(d *wire.Decoder) State {
 		Epoch:   d.Uint(maxUint),
 		Stamp:   park.Clock(d.Int()),
 		Last:    park.Seq(d.Uint(maxUint)),
-		Open:    d.Int(),
+		Forget:  park.Clock(d.Int()),
+		Open:    d.Int32(),
 		Revoked: d.Bool(),
 		Over:    d.Bool(),
-		Forget:  park.Clock(d.Int()),
 	}
 }
 
@@ -137,6 +140,7 @@ func decodeKept(d *wire.Decoder) Kept {
 
 // Save emits the book's records.
 func (b *Book) Save(emit func([]byte) error) error {
+	b.file()
 	if err := emit(wire.AppendUint(nil, b.last)); err != nil {
 		return err
 	}
@@ -154,7 +158,13 @@ func (b *Book) Restore(take func() (*wire.Decoder, error)) error {
 	if err := d.Close(); err != nil {
 		return err
 	}
-	num := func(d *wire.Decoder) number { return number(d.Uint(maxUint)) }
+	num := func(d *wire.Decoder) number {
+		n := d.Uint(maxUint)
+		if n == 0 {
+			d.Fail("session 0")
+		}
+		return number(n)
+	}
 	if err := b.leases.Restore(take, func(d *wire.Decoder) (number, Lease) { return num(d), decodeLease(d) }); err != nil {
 		return err
 	}
@@ -167,11 +177,11 @@ func (b *Book) Restore(take func() (*wire.Decoder, error)) error {
 	if err := b.kept.Restore(take, func(d *wire.Decoder) (park.ID, Kept) { return park.DecodeID(d), decodeKept(d) }); err != nil {
 		return err
 	}
-	for n, st := range b.states.All() {
-		if !st.Over {
+	for _, s := range collect(b.states.All()) {
+		if _, live := b.Live(park.SessionID(s)); live {
 			b.live++
 		}
-		b.alarms.place(park.SessionID(n), b.ends(park.SessionID(n)))
+		b.place(park.SessionID(s), b.ends(park.SessionID(s)))
 	}
 	for id, h := range b.holds.All() {
 		if h.Free != 0 {
