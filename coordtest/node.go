@@ -4,12 +4,18 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"coordd.dev/internal/server"
 	"coordd.dev/raftstore"
 	"coordd.dev/raftstore/hraft"
 	"coordd.dev/raftstore/hraft/hrafttest"
 )
+
+// idle is how often a leader says something to a follower when there is nothing to say,
+// besides heartbeats. At raft's own pace an hour of virtual time would take three times
+// as long.
+const idle = 100 * time.Millisecond
 
 // A Node is one coordd.
 type Node struct {
@@ -86,6 +92,7 @@ func (n *Node) start() {
 		SnapshotStore: stores,
 		Bootstrap:     n.members,
 		Logger:        logger,
+		CommitTimeout: idle,
 	})
 	if err != nil {
 		c.t.Fatalf("coordtest: start %s: %v", n.name, err)
