@@ -1,0 +1,263 @@
+package park_test
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/wire"
+)
+
+// A line is a lot that is a slice, sorted and scanned for every question.
+type line struct {
+	waiting []waiting
+	last    uint64
+}
+
+type waiting struct {
+	id park.ID
+	w  park.Waiter
+}
+
+func (l *line) find(id park.ID) int {
+	return slices.IndexFunc(l.waiting, func(w waiting) bool { return w.id == id })
+}
+
+func on(a park.Arm, o park.Object) bool { return a.On == o }
+
+// queue is who waits on an object, in order.
+func (l *line) queue(o park.Object) (ids []park.ID) {
+	sorted := slices.SortedFunc(slices.Values(l.waiting), func(a, b waiting) int {
+		return cmp.Or(cmp.Compare(b.w.Prio, a.w.Prio), cmp.Compare(a.w.Ticket, b.w.Ticket))
+	})
+	for _, w := range sorted {
+		if slices.ContainsFunc(w.w.Arms, func(a park.Arm) bool { return on(a, o) }) {
+			ids = append(ids, w.id)
+		}
+	}
+	return ids
+}
+
+func (l *line) arms(o park.Object) (n int64) {
+	for _, w := range l.waiting {
+		for _, a := range w.w.Arms {
+			if on(a, o) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func (l *line) ahead(o park.Object, prio int32, ticket uint64) bool {
+	for _, w := range l.waiting {
+		before := w.w.Prio > prio || w.w.Prio == prio && w.w.Ticket < ticket
+		if before && slices.ContainsFunc(w.w.Arms, func(a park.Arm) bool { return on(a, o) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func drawObject(t *rapid.T) park.Object {
+	return park.Object{
+		Kind: park.Kind(rapid.IntRange(1, 2).Draw(t, "kind")),
+		Name: rapid.SampledFrom([]string{"a", "aa", "b"}).Draw(t, "name"),
+	}
+}
+
+func drawID(t *rapid.T) park.ID {
+	return park.ID{
+		Session: park.SessionID(rapid.IntRange(1, 4).Draw(t, "session")),
+		Seq:     park.Seq(rapid.IntRange(1, 8).Draw(t, "seq")),
+	}
+}
+
+func drawWaiter(t *rapid.T, ticket uint64) park.Waiter {
+	w := park.Waiter{
+		Commit: park.Every,
+		Prio:   rapid.SampledFrom([]int32{0, 0, 1, -1, 1<<31 - 1, -1 << 31}).Draw(t, "prio"),
+		Ticket: ticket,
+		Since:  park.Clock(rapid.Int64().Draw(t, "since")),
+		Note:   rapid.StringN(0, 3, 9).Draw(t, "note"),
+	}
+	for range rapid.IntRange(1, 4).Draw(t, "arms") {
+		w.Arms = append(w.Arms, park.Arm{On: drawObject(t), Shared: rapid.Bool().Draw(t, "shared"), N: 1})
+	}
+	return w
+}
+
+// A lot is a line, whoever comes and leaves; and a copy of it stays what it was.
+func TestLotIsALine(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lot, model := park.NewLot(), line{}
+		copied, sum := lot.Copy(), lot.Sum()
+		t.Repeat(map[string]func(*rapid.T){
+			"park": func(t *rapid.T) {
+				id := drawID(t)
+				if model.find(id) >= 0 {
+					t.Skip("it waits already")
+				}
+				model.last++
+				if got := lot.Ticket(); got != model.last {
+					t.Fatalf("ticket %d, should be %d", got, model.last)
+				}
+				w := drawWaiter(t, model.last)
+				lot.Park(id, w)
+				model.waiting = append(model.waiting, waiting{id, w})
+			},
+			"leave": func(t *rapid.T) { leave(t, &lot, &model, drawID(t)) },
+			"copy": func(*rapid.T) {
+				copied, sum = lot.Copy(), lot.Sum()
+			},
+			"restore": func(t *rapid.T) { lot = restored(t, &lot) },
+			"": func(t *rapid.T) {
+				compare(t, &lot, &model)
+				if err := copied.CheckSum(); err != nil || copied.Sum() != sum {
+					t.Fatalf("a copy has changed: %v", err)
+				}
+			},
+		})
+	})
+}
+
+func leave(t *rapid.T, lot *park.Lot, model *line, id park.ID) {
+	var want []park.Object
+	i := model.find(id)
+	if i >= 0 {
+		for _, a := range model.waiting[i].w.Arms {
+			if model.queue(a.On)[0] == id {
+				want = append(want, a.On)
+			}
+		}
+		model.waiting = slices.Delete(model.waiting, i, i+1)
+	}
+	var headed []park.Object
+	_, ok := lot.Leave(id, func(o park.Object) { headed = append(headed, o) })
+	if ok != (i >= 0) {
+		t.Fatalf("Leave(%v) returned %v", id, ok)
+	}
+	if !slices.Equal(headed, want) {
+		t.Fatalf("%v headed %v, should have %v", id, headed, want)
+	}
+}
+
+func compare(t *rapid.T, lot *park.Lot, model *line) {
+	if err := lot.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if lot.Len() != len(model.waiting) {
+		t.Fatalf("%d wait, should be %d", lot.Len(), len(model.waiting))
+	}
+	for _, o := range []park.Object{{Kind: 1, Name: "a"}, {Kind: 1, Name: "aa"}, {Kind: 2, Name: "a"}, {Kind: 2, Name: "b"}} {
+		want := model.queue(o)
+		var got []park.ID
+		for id, w := range lot.Queue(o) {
+			if stored, _ := lot.Get(id); !gocmp.Equal(stored, w) {
+				t.Fatalf("Queue has %+v of %v, Get %+v", w, id, stored)
+			}
+			got = append(got, id)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("the queue of %v is %v, should be %v", o, got, want)
+		}
+		head, ok := lot.Head(o)
+		if ok != (len(want) > 0) || ok && head != want[0] {
+			t.Fatalf("the head of %v is %v %v, should be %v", o, head, ok, want)
+		}
+		if got, want := lot.Waiting(o), model.arms(o); got != want {
+			t.Fatalf("%d arms wait on %v, should be %d", got, o, want)
+		}
+		prio, ticket := int32(rapid.IntRange(-1, 1).Draw(t, "prio")), rapid.Uint64Range(1, model.last+1).Draw(t, "ticket")
+		if got, want := lot.Ahead(o, prio, ticket), model.ahead(o, prio, ticket); got != want {
+			t.Fatalf("ahead of (%d, %d) on %v: %v, should be %v", prio, ticket, o, got, want)
+		}
+	}
+	for s := range park.SessionID(5) {
+		want := 0
+		for _, w := range model.waiting {
+			if w.id.Session == s {
+				want++
+			}
+		}
+		for id, w := range lot.Of(s) {
+			want--
+			if i := model.find(id); i < 0 || id.Session != s || !gocmp.Equal(model.waiting[i].w, w) {
+				t.Fatalf("%v is among the waits of %v", id, s)
+			}
+		}
+		if want != 0 {
+			t.Fatalf("%d waits of session %v are missing", want, s)
+		}
+	}
+}
+
+// restored saves the lot and returns what comes out of it.
+func restored(t *rapid.T, lot *park.Lot) park.Lot {
+	again := park.NewLot()
+	if err := again.Restore(saved(t, lot.Save)); err != nil {
+		t.Fatal(err)
+	}
+	if again.Sum() != lot.Sum() || again.LastTicket() != lot.LastTicket() {
+		t.Fatal("the restored lot has another hash")
+	}
+	return again
+}
+
+// saved returns a source of the records that save emits.
+func saved(t interface{ Fatal(...any) }, save func(func([]byte) error) error) func() (*wire.Decoder, error) {
+	var records [][]byte
+	err := save(func(b []byte) error {
+		records = append(records, slices.Clone(b))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() (*wire.Decoder, error) {
+		d := wire.NewDecoder(records[0])
+		records = records[1:]
+		return d, nil
+	}
+}
+
+// Two waiters that say they stand in one place are not taken from a snapshot.
+func TestRestoreRefusesOnePlace(t *testing.T) {
+	waiter := func(seq park.Seq, name string) []byte {
+		w := park.Waiter{Arms: []park.Arm{{On: park.Object{Kind: 1, Name: name}, N: 1}}, Ticket: 1}
+		return w.Append(park.ID{Session: 1, Seq: seq}.Append(nil))
+	}
+	for name, want := range map[string]error{"x": park.ErrPlace, "y": nil} {
+		records := [][]byte{{1}, {2}, waiter(1, "x"), waiter(2, name)} // the last ticket, how many, each
+		lot := park.NewLot()
+		err := lot.Restore(func() (*wire.Decoder, error) {
+			d := wire.NewDecoder(records[0])
+			records = records[1:]
+			return d, nil
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("waiters on x and %s: error is %v", name, err)
+		}
+		if err == nil && lot.Check() == nil {
+			t.Error("Check takes one ticket for two waiters")
+		}
+	}
+}
+
+// A retry must not park a call twice: that would be a broken invariant of the caller.
+func TestParkTwicePanics(t *testing.T) {
+	lot := park.NewLot()
+	w := park.Waiter{Arms: []park.Arm{{On: park.Object{Kind: 1, Name: "x"}, N: 1}}, Ticket: lot.Ticket()}
+	lot.Park(park.ID{Session: 1, Seq: 1}, w)
+	defer func() {
+		if recover() == nil {
+			t.Error("it parks")
+		}
+	}()
+	lot.Park(park.ID{Session: 1, Seq: 1}, w)
+}

@@ -1,0 +1,351 @@
+package session_test
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/session"
+	"coordd.dev/internal/wire"
+)
+
+// A ledger is a book that is maps, and that knows when everything falls due.
+type ledger struct {
+	sessions map[park.SessionID]*account
+	calls    map[park.ID]park.Clock // alarms of waits and holds
+	clock    park.Clock
+}
+
+type account struct {
+	ttl    int64
+	stamp  park.Clock
+	over   bool
+	forget park.Clock
+	last   park.Seq
+	holds  map[park.Seq]session.Hold
+	kept   map[park.Seq]session.Kept
+	parked map[park.Seq]bool
+}
+
+func (a *account) due() park.Clock {
+	if a.over {
+		return a.forget
+	}
+	return a.stamp + park.Clock(a.ttl)
+}
+
+// due lists what falls due by the clock, in order.
+func (l *ledger) due() (ids []park.ID) {
+	at := maps.Clone(l.calls)
+	for s, a := range l.sessions {
+		at[park.ID{Session: s}] = a.due()
+	}
+	for id, due := range at {
+		if due <= l.clock {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b park.ID) int { return cmp.Or(cmp.Compare(at[a], at[b]), a.Compare(b)) })
+	return ids
+}
+
+// A tester has the book and the ledger that it must equal.
+type tester struct {
+	book   session.Book
+	ledger ledger
+}
+
+func (r *tester) session(t *rapid.T) (park.SessionID, *account) {
+	ids := slices.Sorted(maps.Keys(r.ledger.sessions))
+	if len(ids) == 0 {
+		t.Skip("nobody is there")
+	}
+	s := rapid.SampledFrom(ids).Draw(t, "session")
+	return s, r.ledger.sessions[s]
+}
+
+func (r *tester) live(t *rapid.T) (park.SessionID, *account) {
+	s, a := r.session(t)
+	if a.over {
+		t.Skip("it is over")
+	}
+	return s, a
+}
+
+func (r *tester) spend(s park.SessionID, a *account) park.ID {
+	a.last++
+	id := park.ID{Session: s, Seq: a.last}
+	r.book.Spend(id)
+	return id
+}
+
+func (r *tester) open(t *rapid.T) {
+	ttl := int64(rapid.IntRange(1, 20).Draw(t, "ttl"))
+	s := r.book.Open(session.Lease{TTL: ttl, Who: "somebody"}, 1, r.ledger.clock)
+	if r.ledger.sessions[s] != nil {
+		t.Fatalf("session %v is opened twice", s)
+	}
+	r.ledger.sessions[s] = &account{
+		ttl: ttl, stamp: r.ledger.clock, holds: map[park.Seq]session.Hold{},
+		kept: map[park.Seq]session.Kept{}, parked: map[park.Seq]bool{},
+	}
+}
+
+func (r *tester) renew(t *rapid.T) {
+	s, a := r.live(t)
+	a.stamp = r.ledger.clock
+	r.book.Stamp(s, r.ledger.clock)
+}
+
+func (r *tester) park(t *rapid.T) {
+	s, a := r.live(t)
+	id := r.spend(s, a)
+	a.parked[id.Seq] = true
+	r.book.Park(id)
+	if limit := rapid.IntRange(0, 20).Draw(t, "limit"); limit > 0 {
+		r.ledger.calls[id] = r.ledger.clock + park.Clock(limit)
+		r.book.SetAlarm(r.ledger.calls[id], id)
+	}
+}
+
+func (r *tester) unpark(t *rapid.T) {
+	s, a := r.session(t)
+	for _, seq := range slices.Sorted(maps.Keys(a.parked)) {
+		r.leave(park.ID{Session: s, Seq: seq})
+		return
+	}
+	t.Skip("nobody waits")
+}
+
+func (r *tester) leave(id park.ID) {
+	delete(r.ledger.sessions[id.Session].parked, id.Seq)
+	r.book.Unpark(id)
+	if at, ok := r.ledger.calls[id]; ok {
+		delete(r.ledger.calls, id)
+		r.book.StopAlarm(at, id)
+	}
+}
+
+func (r *tester) grant(t *rapid.T) {
+	s, a := r.live(t)
+	id := r.spend(s, a)
+	h := session.Hold{Token: park.Token(id.Seq), Delay: int64(rapid.IntRange(0, 100).Draw(t, "delay"))}
+	a.holds[id.Seq] = h
+	r.book.Grant(id, h)
+}
+
+func (r *tester) drop(t *rapid.T) {
+	s, a := r.session(t)
+	seq := park.Seq(rapid.IntRange(1, 8).Draw(t, "seq"))
+	h, held := a.holds[seq]
+	if h.Free != 0 {
+		t.Skip("its alarm would have to be stopped")
+	}
+	delete(a.holds, seq)
+	if _, ok := r.book.Drop(park.ID{Session: s, Seq: seq}); ok != held {
+		t.Fatalf("Drop(%v/%d) returned %v", s, seq, ok)
+	}
+}
+
+func (r *tester) keep(t *rapid.T) {
+	s, a := r.live(t)
+	id := r.spend(s, a)
+	a.kept[id.Seq] = session.Kept{Code: park.Done, Value: int64(id.Seq)}
+	r.book.Keep(id, a.kept[id.Seq])
+}
+
+func (r *tester) ack(t *rapid.T) {
+	s, a := r.session(t)
+	first, last := park.Seq(rapid.IntRange(0, 8).Draw(t, "first")), park.Seq(rapid.IntRange(0, 20).Draw(t, "last"))
+	r.book.Ack(s, first, last)
+	maps.DeleteFunc(a.kept, func(seq park.Seq, _ session.Kept) bool { return first <= seq && seq <= last })
+}
+
+// end ends a session as the machine does: waits leave, holds go or begin their delay.
+func (r *tester) end(s park.SessionID) {
+	a := r.ledger.sessions[s]
+	for _, seq := range slices.Sorted(maps.Keys(a.parked)) {
+		r.leave(park.ID{Session: s, Seq: seq})
+	}
+	a.over, a.forget = true, r.ledger.clock+park.Clock(session.Grace)
+	for seq, h := range a.holds {
+		id := park.ID{Session: s, Seq: seq}
+		if h.Delay == 0 {
+			delete(a.holds, seq)
+			r.book.Drop(id)
+			continue
+		}
+		h.Free = r.ledger.clock + park.Clock(h.Delay)*park.Clock(session.Grace/50)
+		a.holds[seq] = h
+		a.forget = max(a.forget, h.Free+1)
+		r.book.Change(id, h)
+		r.book.SetAlarm(h.Free, id)
+		r.ledger.calls[id] = h.Free
+	}
+	r.book.End(s, r.ledger.clock)
+}
+
+// advance moves the clock and deals with what falls due, in the ledger's order.
+func (r *tester) advance(t *rapid.T) {
+	step := rapid.SampledFrom([]int64{1, 5, 20, session.Grace / 2, 2 * session.Grace}).Draw(t, "step")
+	r.ledger.clock += park.Clock(step)
+	for {
+		want := r.ledger.due()
+		got, ok := r.book.Due(r.ledger.clock)
+		if ok != (len(want) > 0) || ok && got != want[0] {
+			t.Fatalf("at %d %v falls due (%v), should be %v", r.ledger.clock, got, ok, want)
+		}
+		if !ok {
+			break
+		}
+		switch a := r.ledger.sessions[got.Session]; {
+		case got.Seq != 0 && a.parked[got.Seq]:
+			r.leave(got)
+		case got.Seq != 0:
+			r.book.StopAlarm(r.ledger.calls[got], got)
+			delete(r.ledger.calls, got)
+			delete(a.holds, got.Seq)
+			r.book.Drop(got)
+		case a.over:
+			delete(r.ledger.sessions, got.Session)
+			r.book.Forget(got.Session)
+		default:
+			r.end(got.Session)
+		}
+	}
+	for _, a := range r.ledger.sessions {
+		if at, ok := r.book.NextDue(); !ok || at > a.due() {
+			t.Fatalf("the next thing is due at %d %v, a session at %d", at, ok, a.due())
+		}
+	}
+}
+
+// restore goes on with a book that was saved and restored.
+func (r *tester) restore(t *rapid.T) {
+	var records [][]byte
+	err := r.book.Save(func(b []byte) error {
+		records = append(records, slices.Clone(b))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := session.NewBook()
+	err = again.Restore(func() (*wire.Decoder, error) {
+		d := wire.NewDecoder(records[0])
+		records = records[1:]
+		return d, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s, a := range r.ledger.sessions {
+		for seq := range a.parked {
+			id := park.ID{Session: s, Seq: seq}
+			if at, ok := r.ledger.calls[id]; ok {
+				again.SetAlarm(at, id) // as the machine does, which knows the waits
+			}
+		}
+	}
+	if again.Sum() != r.book.Sum() {
+		t.Fatal("the restored book has another hash")
+	}
+	r.book = again
+}
+
+func (r *tester) check(t *rapid.T) {
+	if err := r.book.Check(r.ledger.calls); err != nil {
+		t.Fatal(err)
+	}
+	live, holds := int64(0), int64(0)
+	for s, a := range r.ledger.sessions {
+		st, ok := r.book.State(s)
+		open := len(a.holds) + len(a.kept) + len(a.parked)
+		if !ok || st.Last != a.last || int(st.Open) != open || st.Over != a.over || st.Stamp != a.stamp {
+			t.Fatalf("session %v is %+v %v, should have %d open calls: %+v", s, st, ok, open, a)
+		}
+		if _, ok := r.book.Live(s); ok == a.over {
+			t.Fatalf("session %v: live %v, over %v", s, ok, a.over)
+		} else if ok {
+			live++
+		}
+		holds += int64(len(a.holds))
+		if got := maps.Collect(r.book.HoldsOf(s)); len(got) != len(a.holds) {
+			t.Fatalf("session %v holds %v, should be %v", s, got, a.holds)
+		}
+		for id, k := range r.book.KeptOf(s) {
+			if a.kept[id.Seq] != k {
+				t.Fatalf("%v is kept as %v, should be %v", id, k, a.kept[id.Seq])
+			}
+		}
+	}
+	if n := len(maps.Collect(r.book.Sessions())); n != len(r.ledger.sessions) {
+		t.Fatalf("%d sessions, should be %d", n, len(r.ledger.sessions))
+	}
+	if s, h := r.book.Len(); s != live || h != holds {
+		t.Fatalf("Len is %d %d, should be %d %d", s, h, live, holds)
+	}
+}
+
+// A book is a ledger. That its alarms may be early is not to be seen in what falls due,
+// nor that they were restored; and a copy stays what it was.
+func TestBookIsALedger(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := &tester{session.NewBook(), ledger{
+			sessions: map[park.SessionID]*account{}, calls: map[park.ID]park.Clock{},
+		}}
+		copied, sum := r.book.Copy(), r.book.Sum()
+		t.Repeat(map[string]func(*rapid.T){
+			"open": r.open, "renew": r.renew, "park": r.park, "unpark": r.unpark, "grant": r.grant,
+			"drop": r.drop, "keep": r.keep, "ack": r.ack, "advance": r.advance, "restore": r.restore,
+			"end":  func(t *rapid.T) { s, _ := r.live(t); r.end(s) },
+			"copy": func(*rapid.T) { copied, sum = r.book.Copy(), r.book.Sum() },
+			"": func(t *rapid.T) {
+				r.check(t)
+				if copied.Sum() != sum {
+					t.Fatal("a copy has changed")
+				}
+			},
+		})
+	})
+}
+
+// A renewal does not move the alarm; the one who asks what is due does.
+func TestAlarmsAreLazy(t *testing.T) {
+	b := session.NewBook()
+	s := b.Open(session.Lease{TTL: 10}, 1, 0)
+	b.Stamp(s, 7)
+	if at, _ := b.NextDue(); at != 10 {
+		t.Errorf("the alarm stands at %d, the renewal has moved it", at)
+	}
+	if id, ok := b.Due(16); ok {
+		t.Errorf("%v is due at 16", id)
+	}
+	if at, _ := b.NextDue(); at != 17 {
+		t.Errorf("the alarm stands at %d, should have moved to 17", at)
+	}
+	if id, ok := b.Due(17); !ok || id.Session != s {
+		t.Errorf("%v %v is due at 17", id, ok)
+	}
+	if b.Overdue(s, 16) || !b.Overdue(s, 17) {
+		t.Error("a lease of 10 that was renewed at 7 ends at 17")
+	}
+}
+
+func TestRestoreRefusesSessionZero(t *testing.T) {
+	lease := append(wire.AppendUint(nil, uint8(0)), session.Lease{}.Append(nil)...)
+	records := [][]byte{{1}, {1}, lease} // the last id, how many leases, each
+	b := session.NewBook()
+	err := b.Restore(func() (*wire.Decoder, error) {
+		d := wire.NewDecoder(records[0])
+		records = records[1:]
+		return d, nil
+	})
+	if err == nil {
+		t.Error("it is taken")
+	}
+}

@@ -1,0 +1,328 @@
+package lock_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/wire"
+	"coordd.dev/lock"
+)
+
+func mutex(name string) park.Arm {
+	return park.Arm{On: park.Object{Kind: park.KindLock, Name: name}, N: 1}
+}
+
+func shared(name string) park.Arm {
+	a := mutex(name)
+	a.Shared = true
+	return a
+}
+
+func permits(name string, n, limit int64) park.Arm {
+	return park.Arm{On: park.Object{Kind: park.KindSemaphore, Name: name}, N: n, Limit: limit}
+}
+
+func id(n int) park.ID { return park.ID{Session: 1, Seq: park.Seq(n)} }
+
+// What may be asked for at all, in a room with a semaphore made for 5 and resized to 3.
+func TestAdmit(t *testing.T) {
+	r := lock.NewRoom()
+	if code, _ := r.Admit(permits("s", 1, 5)); code != 0 {
+		t.Fatalf("first use: code %d", code)
+	}
+	if code, n := r.Resize(permits("s", 1, 0).On, 3); code != park.Done || n != 3 {
+		t.Fatalf("resize: code %d (%d)", code, n)
+	}
+	kind := mutex("x")
+	kind.On.Kind = 99
+	limited, many, sharedPermits := mutex("x"), mutex("x"), permits("s", 1, 5)
+	limited.Limit, many.N, sharedPermits.Shared = 1, 2, true
+	for name, c := range map[string]struct {
+		arm   park.Arm
+		code  park.Code
+		value int64
+	}{
+		"a lock":                         {mutex("x"), 0, 0},
+		"a read lock":                    {shared("x"), 0, 0},
+		"two of a lock":                  {many, park.Invalid, 1},
+		"a lock with a limit":            {limited, park.Invalid, 1},
+		"another kind":                   {kind, park.Invalid, 0},
+		"no name":                        {mutex(""), park.Invalid, lock.MaxName},
+		"a long name":                    {mutex(strings.Repeat("x", lock.MaxName+1)), park.Invalid, lock.MaxName},
+		"permits, stored limit":          {permits("s", 3, 5), 0, 0},
+		"permits, any limit":             {permits("s", 3, 0), 0, 0},
+		"permits, other limit":           {permits("s", 3, 4), park.Mismatch, 5},
+		"permits, limit in force":        {permits("s", 3, 3), park.Mismatch, 5},
+		"permits above the one in force": {permits("s", 4, 5), park.Invalid, 3},
+		"no permits":                     {permits("s", 0, 5), park.Invalid, lock.MaxPermits},
+		"negative permits":               {permits("s", -1, 5), park.Invalid, lock.MaxPermits},
+		"shared permits":                 {sharedPermits, park.Invalid, lock.MaxPermits},
+		"a negative limit":               {permits("u", 1, -1), park.Invalid, lock.MaxPermits},
+		"a limit too high":               {permits("u", 1, lock.MaxPermits+1), park.Invalid, lock.MaxPermits},
+		"the highest limit":              {permits("v", lock.MaxPermits, lock.MaxPermits), 0, 0},
+		"above its own limit":            {permits("u", 2, 1), park.Invalid, 1},
+		"no limit, no semaphore":         {permits("u", 1, 0), park.NotFound, 0},
+	} {
+		if code, value := r.Admit(c.arm); code != c.code || value != c.value {
+			t.Errorf("%s: code %d (%d), should be %d (%d)", name, code, value, c.code, c.value)
+		}
+	}
+	if _, made := r.Semaphore(permits("u", 1, 0).On); made {
+		t.Error("what is refused has made a semaphore")
+	}
+}
+
+func TestResize(t *testing.T) {
+	r := lock.NewRoom()
+	for name, c := range map[string]struct {
+		on    park.Object
+		limit int64
+		want  park.Code
+	}{
+		"of a lock":       {mutex("x").On, 1, park.Invalid},
+		"no name":         {permits("", 1, 0).On, 1, park.Invalid},
+		"to nothing":      {permits("s", 1, 0).On, 0, park.Invalid},
+		"negative":        {permits("s", 1, 0).On, -1, park.Invalid},
+		"too high":        {permits("s", 1, 0).On, lock.MaxPermits + 1, park.Invalid},
+		"the highest":     {permits("high", 1, 0).On, lock.MaxPermits, park.Done},
+		"makes it anew":   {permits("new", 1, 0).On, 7, park.Done},
+		"the name of one": {permits("x", 1, 0).On, 7, park.Done},
+	} {
+		if code, _ := r.Resize(c.on, c.limit); code != c.want {
+			t.Errorf("%s: code %d, should be %d", name, code, c.want)
+		}
+	}
+	if s, _ := r.Semaphore(permits("new", 1, 0).On); s != (lock.Semaphore{Stored: 7, Limit: 7}) {
+		t.Errorf("a semaphore that Resize made is %+v", s)
+	}
+}
+
+func TestValidName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"":                                  false,
+		"x":                                 true,
+		"tenant/ä job 7":                    true,
+		strings.Repeat("x", lock.MaxName):   true,
+		strings.Repeat("ä", lock.MaxName):   false, // bytes, not letters
+		"a\x00b":                            false,
+		"a\nb":                              false,
+		"a\x7fb":                            false,
+		"a\u0085b":                          false,
+		"a\xffb":                            false,
+		"\u202e":                            true, // no control character, if a bad idea
+		strings.Repeat("x", lock.MaxName+1): false,
+	} {
+		if got := lock.ValidName(name); got != want {
+			t.Errorf("ValidName(%q) is %v", name, got)
+		}
+	}
+}
+
+func TestExclusive(t *testing.T) {
+	for arm, want := range map[park.Arm]bool{mutex("x"): true, shared("x"): false, permits("x", 1, 1): false} {
+		if got := lock.Exclusive(arm); got != want {
+			t.Errorf("Exclusive(%+v) is %v", arm, got)
+		}
+	}
+}
+
+// A pile is a room that is a list of holds, looked through for every question.
+type pile struct {
+	holds  map[park.ID][]park.Arm
+	limits map[park.Object]*[2]int64 // stored, in force
+}
+
+func (p *pile) ready(a park.Arm) bool {
+	sum := a.N
+	for _, arms := range p.holds {
+		for _, h := range arms {
+			if h.On != a.On {
+				continue
+			}
+			if a.On.Kind == park.KindLock && !(a.Shared && h.Shared) {
+				return false
+			}
+			sum += h.N
+		}
+	}
+	return a.On.Kind == park.KindLock || sum <= p.limits[a.On][1]
+}
+
+func drawArm(t *rapid.T) park.Arm {
+	name := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "name")
+	switch rapid.IntRange(0, 2).Draw(t, "kind") {
+	case 0:
+		return mutex(name)
+	case 1:
+		return shared(name)
+	}
+	return permits(name, rapid.Int64Range(1, 4).Draw(t, "n"), rapid.SampledFrom([]int64{0, 3, 3, 5}).Draw(t, "limit"))
+}
+
+// A room is a pile.
+func TestRoomIsAPile(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := lock.NewRoom()
+		p := pile{map[park.ID][]park.Arm{}, map[park.Object]*[2]int64{}}
+		copied, sum := r.Copy(), r.Sum()
+		next := 0
+		t.Repeat(map[string]func(*rapid.T){
+			"take": func(t *rapid.T) {
+				a := drawArm(t)
+				if code, _ := r.Admit(a); code != 0 {
+					t.Skip("not admitted")
+				}
+				if a.On.Kind == park.KindSemaphore && p.limits[a.On] == nil {
+					p.limits[a.On] = &[2]int64{a.Limit, a.Limit}
+				}
+				if got, want := r.Ready(a), p.ready(a); got != want {
+					t.Fatalf("Ready(%+v) is %v, should be %v", a, got, want)
+				}
+				if p.ready(a) {
+					next++
+					r.Commit(id(next), a)
+					p.holds[id(next)] = []park.Arm{a}
+				}
+			},
+			"give": func(t *rapid.T) {
+				ids := slices.SortedFunc(maps.Keys(p.holds), park.ID.Compare)
+				if len(ids) == 0 {
+					t.Skip("nothing is held")
+				}
+				id := rapid.SampledFrom(ids).Draw(t, "id")
+				a := &p.holds[id][0]
+				n := rapid.Int64Range(1, a.N).Draw(t, "n")
+				r.Release(id, a.On, n)
+				if a.N -= n; a.N == 0 {
+					delete(p.holds, id)
+				}
+			},
+			"resize": func(t *rapid.T) {
+				on, limit := permits("a", 1, 0).On, rapid.Int64Range(1, 6).Draw(t, "limit")
+				if r.Resize(on, limit); p.limits[on] == nil {
+					p.limits[on] = &[2]int64{limit, limit}
+				}
+				p.limits[on][1] = limit
+			},
+			"copy":    func(*rapid.T) { copied, sum = r.Copy(), r.Sum() },
+			"restore": func(t *rapid.T) { r = restored(t, &r, p.holds) },
+			"": func(t *rapid.T) {
+				compare(t, &r, &p)
+				if err := copied.CheckSum(); err != nil || copied.Sum() != sum {
+					t.Fatalf("a copy has changed: %v", err)
+				}
+			},
+		})
+	})
+}
+
+func compare(t *rapid.T, r *lock.Room, p *pile) {
+	faults := r.Check(func(id park.ID, on park.Object, n int64) bool {
+		a := p.holds[id]
+		return len(a) == 1 && a[0].On == on && a[0].N == n
+	}, len(p.holds))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	if err := r.CheckSum(); err != nil {
+		t.Fatal(err)
+	}
+	for on, limits := range p.limits {
+		held := int64(0)
+		for id, share := range r.Holders(on) {
+			if p.holds[id][0].On != on || share.N != p.holds[id][0].N {
+				t.Fatalf("%v holds %+v of %v", id, share, on)
+			}
+			held += share.N
+		}
+		if s, ok := r.Semaphore(on); !ok || s != (lock.Semaphore{Stored: limits[0], Limit: limits[1], Held: held}) {
+			t.Fatalf("semaphore %v is %+v, should be %v with %d held", on, s, limits, held)
+		}
+	}
+}
+
+// restored saves the room, restores it and puts the holds back, as the machine does.
+func restored(t *rapid.T, r *lock.Room, holds map[park.ID][]park.Arm) lock.Room {
+	var records [][]byte
+	err := r.Save(func(b []byte) error {
+		records = append(records, slices.Clone(b))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := lock.NewRoom()
+	err = again.Restore(func() (*wire.Decoder, error) {
+		d := wire.NewDecoder(records[0])
+		records = records[1:]
+		return d, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, arms := range holds {
+		again.Rehold(id, arms[0])
+	}
+	if again.Sum() != r.Sum() {
+		t.Fatal("the restored room has another hash")
+	}
+	return again
+}
+
+// The whole room has a limit of holds and one of semaphores.
+func TestRoomLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fills the room")
+	}
+	r := lock.NewRoom()
+	for n := range lock.MaxHeld {
+		r.Commit(id(n), shared("x"))
+	}
+	if code, n := r.Admit(mutex("y")); code != park.Limit || n != lock.MaxHeld {
+		t.Errorf("at MaxHeld: code %d (%d)", code, n)
+	}
+	r.Release(id(7), shared("x").On, 1)
+	if code, _ := r.Admit(mutex("y")); code != 0 {
+		t.Errorf("below MaxHeld: code %d", code)
+	}
+	r = lock.NewRoom()
+	for n := range lock.MaxSemaphores {
+		r.Resize(permits(fmt.Sprint(n), 1, 0).On, 1)
+	}
+	if code, n := r.Admit(permits("x", 1, 1)); code != park.Limit || n != lock.MaxSemaphores {
+		t.Errorf("at MaxSemaphores: code %d (%d)", code, n)
+	}
+	if code, n := r.Resize(permits("x", 1, 1).On, 1); code != park.Limit || n != lock.MaxSemaphores {
+		t.Errorf("resize at MaxSemaphores: code %d (%d)", code, n)
+	}
+	if code, _ := r.Admit(permits("7", 1, 1)); code != 0 {
+		t.Errorf("one that is there, at MaxSemaphores: code %d", code)
+	}
+}
+
+// What the machine must never do stops it.
+func TestBrokenInvariantsPanic(t *testing.T) {
+	for name, broken := range map[string]func(r *lock.Room){
+		"taken twice":         func(r *lock.Room) { r.Commit(id(1), mutex("x")) },
+		"given without being": func(r *lock.Room) { r.Release(id(2), mutex("x").On, 1) },
+		"more than is held":   func(r *lock.Room) { r.Release(id(1), mutex("x").On, 2) },
+		"no such semaphore":   func(r *lock.Room) { r.Commit(id(1), permits("s", 1, 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := lock.NewRoom()
+			r.Commit(id(1), mutex("x"))
+			defer func() {
+				if recover() == nil {
+					t.Error("it goes on")
+				}
+			}()
+			broken(&r)
+		})
+	}
+}
