@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"coordd.dev/internal/machine"
@@ -39,7 +40,7 @@ type fakeClient struct {
 }
 
 func newHistory(tb testing.TB, intn func(int) int, seen map[string]int) *history {
-	return &history{tb: tb, intn: intn, machine: machine.New(), model: newModel(), seen: seen}
+	return &history{tb: tb, intn: intn, machine: machine.New(), model: newModel(seen), seen: seen}
 }
 
 func (h *history) run(entries int) {
@@ -55,7 +56,9 @@ func (h *history) step() {
 	case 0:
 		increment = int64(h.intn(3000)) * ms
 	case 1:
-		increment = int64(h.intn(70_000)) * ms
+		if h.intn(4) == 0 {
+			increment = int64(h.intn(70_000)) * ms
+		}
 	}
 	var commands []machine.Command
 	for range 1 + h.intn(3) {
@@ -86,6 +89,8 @@ func (h *history) command() machine.Command {
 		return h.takeUp(c)
 	case n < 38:
 		return &machine.Revoke{Session: c.id, Now: h.intn(2) == 0}
+	case n < 40:
+		return &machine.Sessions{}
 	default:
 		return h.frame(c)
 	}
@@ -94,7 +99,7 @@ func (h *history) command() machine.Command {
 func (h *history) open() machine.Command {
 	c := &fakeClient{instance: uint64(1 + h.intn(2)), epoch: 1, ttl: (500 + int64(h.intn(3000))) * ms}
 	c.secret[0] = byte(h.intn(200))
-	a := &machine.Attach{Secret: c.secret, Instance: c.instance, Epoch: c.epoch, TTL: c.ttl, Who: "who"}
+	a := &machine.Attach{Secret: c.secret, Instance: c.instance, Epoch: c.epoch, TTL: c.ttl, Who: fmt.Sprint("host-", h.intn(9))}
 	if old := h.someone(); old != nil && old.id != 0 && h.intn(2) == 0 {
 		a.Replaces, a.ReplacesSecret, a.Instance = old.id, old.secret, old.instance
 		c.instance, c.epoch = old.instance, old.epoch+1
@@ -187,9 +192,9 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 		op.Do, op.To = machine.DoEnd, recent()
 	case n < 35:
 		op.Do, op.To, op.N = machine.DoRelease, recent(), int64(h.intn(3))
-	case n < 36:
-		op.Do, op.On, op.N = machine.DoResize, h.object(park.KindSemaphore), int64(1+h.intn(4))
 	case n < 37:
+		op.Do, op.On, op.N = machine.DoResize, h.object(park.KindSemaphore), int64(1+h.intn(4))
+	case n < 38:
 		op.Do, op.On = machine.DoDescribe, h.object(park.Kind(1+h.intn(2)))
 	case n < 39:
 		op.Do = machine.DoNoop
@@ -232,6 +237,9 @@ func (h *history) wait() machine.Wait {
 		slices.SortFunc(w.Arms, func(a, b park.Arm) int { return a.On.Compare(b.On) })
 		w.Arms = slices.CompactFunc(w.Arms, func(a, b park.Arm) bool { return a.On == b.On })
 	}
+	if h.intn(4) == 0 {
+		w.Note = fmt.Sprint("note ", h.intn(9))
+	}
 	if h.intn(8) == 0 {
 		w.Prio = int32(h.intn(5)) - 2
 	}
@@ -272,7 +280,7 @@ func (h *history) apply(increment int64, commands ...machine.Command) {
 		return -1
 	}
 	h.model.events = nil
-	h.model.apply(increment, commands)
+	h.model.apply(h.index, increment, commands)
 	h.compare(results, commands, events)
 	if err := h.machine.Check(); err != nil {
 		h.tb.Fatalf("entry %d: %v", h.index, err)
@@ -283,36 +291,53 @@ func (h *history) apply(increment int64, commands ...machine.Command) {
 
 func (h *history) compare(results []any, commands []machine.Command, events []machine.Event) {
 	h.tb.Helper()
-	var renewals, got []string
+	var got, rest []string
 	for i, r := range results {
-		switch r := r.(type) {
-		case []machine.Renewal:
-			for j, a := range r {
-				renewals = append(renewals, fmt.Sprintf("renew %v %s",
-					commands[i].(*machine.Renew).Sessions[j], [...]string{"", "ok", "over", "revoked"}[a]))
-			}
+		if _, ok := commands[i].(*machine.Renew); ok {
+			got = append(got, printedResult(commands[i], r)...) // renewals are applied first
+		} else {
+			rest = append(rest, printedResult(commands[i], r)...)
 		}
 	}
-	for _, e := range events {
-		got = append(got, printed(e))
-	}
+	got = append(got, rest...)
 	var want []string
-	var wantRenewals []string
 	for _, s := range h.model.events {
-		switch {
-		case len(s) > 5 && s[:5] == "renew":
-			wantRenewals = append(wantRenewals, s)
-		case len(s) > 6 && s[:6] == "revoke":
-		default:
+		if isResult(s) {
 			want = append(want, s)
 		}
 	}
-	if !slices.Equal(renewals, wantRenewals) {
-		h.tb.Fatalf("entry %d: renewals\n%q\nshould be\n%q", h.index, renewals, wantRenewals)
+	if !slices.Equal(got, want) {
+		h.tb.Fatalf("entry %d:\n%s\nresults\n%s\nshould be\n%s", h.index, dump(commands), lines(got), lines(want))
+	}
+	got, want = nil, slices.DeleteFunc(h.model.events, isResult)
+	for _, e := range events {
+		got = append(got, printed(e))
 	}
 	if !slices.Equal(got, want) {
 		h.tb.Fatalf("entry %d:\n%s\nevents\n%s\nshould be\n%s", h.index, dump(commands), lines(got), lines(want))
 	}
+}
+
+// isResult tells what the model says of the result of a command from its events.
+func isResult(s string) bool {
+	word, _, _ := strings.Cut(s, " ")
+	return slices.Contains([]string{"renew", "revoke", "sessions"}, word)
+}
+
+func printedResult(c machine.Command, r any) (out []string) {
+	switch c := c.(type) {
+	case *machine.Renew:
+		for i, a := range r.([]machine.Renewal) {
+			out = append(out, fmt.Sprintf("renew %v %s", c.Sessions[i], [...]string{"", "ok", "over", "revoked"}[a]))
+		}
+	case *machine.Revoke:
+		out = append(out, fmt.Sprintf("revoke %v %s", c.Session, map[park.Code]string{
+			park.Done: "done", park.NotFound: "not found",
+		}[r.(park.Code)]))
+	case *machine.Sessions:
+		out = append(out, fmt.Sprintf("sessions %+v", r))
+	}
+	return out
 }
 
 func lines(s []string) string {
@@ -350,6 +375,9 @@ func printed(e machine.Event) string {
 	if e.Code == park.Granted {
 		return fmt.Sprintf("granted %v/%d token %d arm %d", e.Session, e.Seq, e.Token, e.Arm)
 	}
+	if e.Description != nil {
+		return fmt.Sprintf("outcome %v/%d code %d arm %d: %+v", e.Session, e.Seq, e.Code, e.Arm, *e.Description)
+	}
 	return fmt.Sprintf("outcome %v/%d code %d value %d", e.Session, e.Seq, e.Code, e.Value)
 }
 
@@ -371,8 +399,12 @@ func (h *history) learn(events []machine.Event) {
 			h.seen["attached"]++
 		case machine.EventEnded:
 			ended++
+			if h.intn(8) > 0 { // the others go on as if they did not know
+				h.clients = slices.DeleteFunc(h.clients, func(c *fakeClient) bool { return c.id == e.Session })
+			}
 		case machine.EventRefused, machine.EventCut:
 			h.seen[fmt.Sprintf("refusal %d", e.Refusal)]++
+			h.resync(e.Session)
 		case machine.EventOutcome:
 			h.seen[fmt.Sprintf("code %d", e.Code)]++
 			if e.Arm > 0 {
@@ -394,6 +426,16 @@ func (h *history) learn(events []machine.Event) {
 	for _, l := range h.model.limits {
 		if l.limit != l.stored {
 			h.seen["resized"]++
+		}
+	}
+}
+
+// resync tells a client whose stream was cut where its session stands.
+func (h *history) resync(id park.SessionID) {
+	s := h.model.session(id)
+	for _, c := range h.clients {
+		if s != nil && c.id == id && c.instance == s.instance {
+			c.last, c.epoch = s.last, s.epoch
 		}
 	}
 }
@@ -440,7 +482,10 @@ func (h *history) restore(s *machine.Snapshot) *machine.Machine {
 // What a run of random histories must have seen to count.
 var mustSee = []string{
 	"attached", "replaced", "old epoch", "two sessions ended in one entry", "later arm",
-	"lock-delay", "parked LockAll", "resized", "restored",
+	"lock-delay", "parked LockAll", "resized", "restored", "forgotten",
+	"forgotten after a lock-delay longer than the grace", "replaced with a lock-delay",
+	"refused by a resize", "granted by a resize", "recalled when granted", "joined",
+	"granted again", "granted again, a later arm", "result again", "described holders and waiters",
 	"code 1", "code 2", "code 3", "code 4", "code 5", "code 6", "code 9", "code 10", "code 11",
 	"refusal 1", "refusal 2", "refusal 3", "refusal 4", "refusal 7",
 }

@@ -12,14 +12,15 @@ import (
 // A model is a second machine, deliberately dumb: slices, and a scan over everything for
 // every question. It shares no code with the machine and knows no queue and no head.
 type model struct {
+	index    uint64
 	clock    int64
-	begun    bool
 	token    park.Token
 	ticket   int
 	sessions []*modelSession
 	calls    []*modelCall
 	limits   map[park.Object]*modelLimit
 	events   []string
+	seen     map[string]int // interesting states, for coverage
 
 	// choice is the arm that the machine took for a call that could take several.
 	choice func(park.ID) int
@@ -28,12 +29,13 @@ type model struct {
 type modelSession struct {
 	id              park.SessionID
 	secret          machine.Secret
+	who             string
 	instance, epoch uint64
 	ttl, stamp      int64
 	last            park.Seq
 	revoked, over   bool
 	forget          int64
-	gone            bool
+	delayed, gone   bool
 }
 
 type modelLimit struct{ stored, limit int64 }
@@ -56,15 +58,19 @@ type modelCall struct {
 	prio   int32
 	ticket int
 	until  int64
+	since  int64
 	delay  int64
 	free   int64
+	note   string
 	token  park.Token
 	arm    int
 	code   park.Code
 	value  int64
 }
 
-func newModel() *model { return &model{limits: map[park.Object]*modelLimit{}} }
+func newModel(seen map[string]int) *model {
+	return &model{limits: map[park.Object]*modelLimit{}, seen: seen}
+}
 
 func (m *model) session(id park.SessionID) *modelSession {
 	for _, s := range m.sessions {
@@ -102,7 +108,8 @@ func (m *model) outcome(s *modelSession, seq park.Seq, code park.Code, value int
 }
 
 // apply mirrors Machine.Apply; the results of Renew and Revoke are told like events.
-func (m *model) apply(increment int64, commands []machine.Command) {
+func (m *model) apply(index uint64, increment int64, commands []machine.Command) {
+	m.index = index
 	before := m.clock
 	m.clock += increment
 	for _, c := range commands {
@@ -116,7 +123,6 @@ func (m *model) apply(increment int64, commands []machine.Command) {
 	for _, c := range commands {
 		switch c := c.(type) {
 		case *machine.Bootstrap:
-			m.begun = true
 			m.token = max(m.token, c.Floor)
 		case *machine.Attach:
 			m.attach(c)
@@ -124,6 +130,8 @@ func (m *model) apply(increment int64, commands []machine.Command) {
 			m.frame(c)
 		case *machine.Revoke:
 			m.revoke(c)
+		case *machine.Sessions:
+			m.list()
 		}
 		m.settle()
 	}
@@ -157,6 +165,10 @@ func (m *model) due() {
 			items = append(items, item{s.stamp + s.ttl, park.ID{Session: s.id}, func() { m.end(s, true, false) }})
 		case s.over && s.forget <= m.clock:
 			s.gone = true
+			m.seen["forgotten"]++
+			if s.delayed {
+				m.seen["forgotten after a lock-delay longer than the grace"]++
+			}
 		}
 	}
 	for _, c := range m.calls {
@@ -205,6 +217,7 @@ func (m *model) end(s *modelSession, failed, revoked bool) {
 	}
 	s.revoked = s.revoked || revoked
 	s.over, s.forget = true, max(m.clock+int64(60e9), m.lastDelay(s)+1)
+	s.delayed = s.forget > m.clock+int64(60e9)
 	m.tell("ended %v revoked %v", s.id, s.revoked)
 }
 
@@ -289,6 +302,9 @@ func (m *model) openSession(a *machine.Attach) {
 			}
 			if !old.over {
 				m.end(old, true, false)
+				if m.lastDelay(old) > 0 {
+					m.seen["replaced with a lock-delay"]++
+				}
 			}
 			last = old.last
 			for seq := park.Seq(1); seq <= last; seq++ {
@@ -305,7 +321,7 @@ func (m *model) openSession(a *machine.Attach) {
 	}
 	s := &modelSession{
 		id: park.SessionID(len(m.sessions) + 1), secret: a.Secret, instance: a.Instance,
-		epoch: a.Epoch, ttl: a.TTL, stamp: m.clock,
+		epoch: a.Epoch, ttl: a.TTL, stamp: m.clock, who: a.Who,
 	}
 	m.sessions = append(m.sessions, s)
 	m.tell("attached %v to %d/%d last %d replaced %d gone %v %v", s.id, a.Instance, a.Epoch, 0, last, gone, left)
@@ -315,9 +331,16 @@ func (m *model) again(s *modelSession, seq park.Seq) {
 	switch c := m.call(s, seq); {
 	case c == nil:
 		m.outcome(s, seq, park.Over, 0)
+	case c.state == parked:
+		m.seen["joined"]++
 	case c.state == held:
+		m.seen["granted again"]++
+		if c.arm > 0 {
+			m.seen["granted again, a later arm"]++
+		}
 		m.tell("granted %v/%d token %d arm %d", s.id, seq, c.token, c.arm)
 	case c.state == kept:
+		m.seen["result again"]++
 		m.outcome(s, seq, c.code, c.value)
 	}
 }
@@ -394,17 +417,88 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 }
 
 func (m *model) describe(s *modelSession, op *machine.Op) {
-	n := 0
-	for _, c := range m.calls {
-		if (c.state == held || c.state == parked) && slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == op.On }) {
-			n++
-		}
-	}
-	if n == 0 && m.limits[op.On] == nil {
+	d := m.description(op.On, 100, 100)
+	if len(d.Holders)+len(d.Waiters) == 0 && m.limits[op.On] == nil {
 		m.outcome(s, op.Seq, park.NotFound, 0)
 		return
 	}
-	m.outcome(s, op.Seq, park.Done, 0)
+	if len(d.Holders) > 0 && len(d.Waiters) > 0 {
+		m.seen["described holders and waiters"]++
+	}
+	m.described(s, op.Seq, park.Done, 0, d)
+}
+
+func (m *model) described(s *modelSession, seq park.Seq, code park.Code, arm int, d machine.Description) {
+	m.tell("outcome %v/%d code %d arm %d: %+v", s.id, seq, code, arm, d)
+}
+
+// description tells of the first so many holders by their ids, those who hold for
+// longest first, and of the first so many in the queue.
+func (m *model) description(on park.Object, holders, waiters int) machine.Description {
+	d := machine.Description{On: on, Index: m.index}
+	if l := m.limits[on]; l != nil {
+		d.Limit = l.limit
+	}
+	byID := slices.SortedFunc(slices.Values(m.calls), func(a, b *modelCall) int {
+		return cmp.Or(cmp.Compare(a.s.id, b.s.id), cmp.Compare(a.seq, b.seq))
+	})
+	for _, c := range byID {
+		for _, a := range c.arms {
+			switch {
+			case a.On != on:
+			case c.state == parked:
+				d.Waiting++
+			case c.state == held:
+				if on.Kind == park.KindSemaphore {
+					d.Held += a.N
+				}
+				if p := m.party(c, a); len(d.Holders) < holders {
+					p.Token = c.token
+					if c.free != 0 {
+						p.Delayed = c.free - m.clock
+					}
+					d.Holders = append(d.Holders, p)
+				}
+			}
+		}
+	}
+	slices.SortStableFunc(d.Holders, func(a, b machine.Party) int { return cmp.Compare(b.For, a.For) })
+	for _, c := range m.queue(on) {
+		if len(d.Waiters) < waiters {
+			i := slices.IndexFunc(c.arms, func(a park.Arm) bool { return a.On == on })
+			d.Waiters = append(d.Waiters, m.party(c, c.arms[i]))
+		}
+	}
+	return d
+}
+
+func (m *model) party(c *modelCall, a park.Arm) machine.Party {
+	return machine.Party{
+		Session: c.s.id, Who: c.s.who, Note: c.note, Shared: a.Shared, N: a.N, For: m.clock - c.since,
+	}
+}
+
+// list tells of the live sessions.
+func (m *model) list() {
+	list := machine.SessionList{Index: m.index}
+	for _, s := range m.sessions {
+		if s.over {
+			continue
+		}
+		info := machine.SessionInfo{
+			ID: s.id, Who: s.who, TTL: s.ttl, Remaining: s.stamp + s.ttl - m.clock, Revoked: s.revoked,
+		}
+		for _, c := range m.calls {
+			switch {
+			case c.s == s && c.state == held:
+				info.Holds++
+			case c.s == s && c.state == parked:
+				info.Waits++
+			}
+		}
+		list.Sessions = append(list.Sessions, info)
+	}
+	m.tell("sessions %+v", list)
 }
 
 func (m *model) releasePart(s *modelSession, op *machine.Op) {
@@ -440,10 +534,15 @@ func (m *model) resize(s *modelSession, op *machine.Op) {
 	for _, c := range m.queue(op.On) {
 		if slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == op.On && a.N > op.N }) {
 			c.state = closed
+			m.seen["refused by a resize"]++
 			m.outcome(c.s, c.seq, park.Invalid, op.N)
 		}
 	}
 	m.keep(s, op.Seq, park.Done, op.N)
+	told := len(m.events)
+	if m.settle(); len(m.events) > told {
+		m.seen["granted by a resize"]++
+	}
 }
 
 // queue is who waits on an object, in order.
@@ -504,14 +603,15 @@ func (m *model) wait(s *modelSession, op *machine.Op) {
 	m.ticket++
 	c := &modelCall{
 		s: s, seq: op.Seq, state: closed, arms: op.Wait.Arms, commit: op.Wait.Commit,
-		prio: op.Wait.Prio, ticket: m.ticket, delay: op.Wait.Delay,
+		prio: op.Wait.Prio, ticket: m.ticket, since: m.clock, delay: op.Wait.Delay, note: op.Wait.Note,
 	}
 	m.calls = append(m.calls, c)
 	if m.tryGrant(c) {
 		return
 	}
 	if op.Wait.Try {
-		m.outcome(s, op.Seq, park.Busy, 0)
+		arm := slices.IndexFunc(c.arms, func(a park.Arm) bool { return !m.ready(c, a) })
+		m.described(s, op.Seq, park.Busy, arm, m.description(c.arms[arm].On, 8, 0))
 		return
 	}
 	c.state = parked
@@ -567,13 +667,14 @@ func (m *model) tryGrant(c *modelCall) bool {
 		c.arms, c.arm = c.arms[arm:arm+1], arm
 	}
 	c.state = held
-	c.until = 0
+	c.until, c.since = 0, m.clock
 	if slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On.Kind == park.KindLock && !a.Shared }) {
 		m.token++
 		c.token = m.token
 	}
 	m.tell("granted %v/%d token %d arm %d", c.s.id, c.seq, c.token, c.arm)
 	if c.s.revoked {
+		m.seen["recalled when granted"]++
 		m.outcome(c.s, c.seq, park.Recalled, 0)
 	}
 	return true
