@@ -30,8 +30,7 @@ func BenchmarkLockUnlock(b *testing.B) {
 				}
 				wg.Go(func() {
 					for range n {
-						mu.Lock()
-						mu.Unlock()
+						pass(mu)
 					}
 				})
 			}

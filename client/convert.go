@@ -118,6 +118,7 @@ func opOf(op *lessee.Op) *coordv1.Op {
 		return &coordv1.Op{Op: &coordv1.Op_Leave{Leave: &coordv1.Leave{}}}
 	case lessee.DoEnd:
 		return &coordv1.Op{Op: &coordv1.Op_End{End: &coordv1.End{Target: op.Target}}}
+	case lessee.DoBody:
 	}
 	out := op.Body.(*coordv1.Op)
 	if r := out.GetRelease(); r != nil {

@@ -73,7 +73,7 @@ func ExampleMutex() {
 
 	var l sync.Locker = inv.mu // and wherever a Locker goes
 	l.Lock()
-	l.Unlock()
+	defer l.Unlock()
 	// Output: 0
 }
 

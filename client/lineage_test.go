@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"testing"
 
@@ -101,7 +102,7 @@ func TestContexts(t *testing.T) {
 			t.Error(err)
 		}
 		<-carried.Done()
-		if cause := context.Cause(carried); cause != context.Canceled {
+		if cause := context.Cause(carried); !errors.Is(cause, context.Canceled) {
 			t.Error(cause)
 		}
 		if client.ContextWithHold(t.Context(), outer).Err() == nil {

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -57,6 +58,12 @@ func wantHeld(t *testing.T, c *client.Client, kind client.Kind, name string, hol
 	if len(d.Holders) != holders || d.Waiting != waiting {
 		t.Errorf("%v %s has %d holders and %d waiters, want %d and %d", kind, name, len(d.Holders), d.Waiting, holders, waiting)
 	}
+}
+
+// pass locks and unlocks.
+func pass(l sync.Locker) {
+	l.Lock()
+	defer l.Unlock()
 }
 
 // panicOf returns what f panics with.

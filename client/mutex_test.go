@@ -89,7 +89,7 @@ func TestHandlesAreStrangers(t *testing.T) {
 			t.Errorf("the second Unlock: %v", err)
 		}
 		wantErr(t, h.Err(), client.ErrReleased)
-		if cause := context.Cause(h.Context()); cause != context.Canceled {
+		if cause := context.Cause(h.Context()); !errors.Is(cause, context.Canceled) {
 			t.Errorf("the context of a released hold ended with %v", cause)
 		}
 		select {
@@ -142,7 +142,12 @@ func TestTryLock(t *testing.T) {
 		if mu.TryLock() || b.Mutex("deploy").TryLock() {
 			t.Error("TryLock of a held lock")
 		}
-		go b.Mutex("deploy").LockContext(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiter sync.WaitGroup
+		waiter.Go(func() {
+			_, err := b.Mutex("deploy").LockContext(ctx)
+			wantErr(t, err, context.Canceled)
+		})
 		cluster.AwaitWaiters(client.KindLock, "deploy", 1)
 		time.Sleep(2 * time.Minute)
 		_, err := b.Mutex("deploy").TryLockContext(t.Context())
@@ -150,6 +155,8 @@ func TestTryLock(t *testing.T) {
 		if got := err.Error(); got != "lock deploy: would wait: held 2m by host-a pid 812 (billing), 1 ahead" {
 			t.Error(got)
 		}
+		cancel()
+		waiter.Wait()
 		mu.Unlock()
 	})
 }

@@ -80,8 +80,9 @@ func (r *refused) sessionOver() (lessee.Reason, bool) {
 			return lessee.ReasonRevoked, true
 		}
 		return lessee.ReasonEnded, true
+	default:
+		return 0, false
 	}
-	return 0, false
 }
 
 // aboutTheLink reports whether another node, or a new connection, may do better: not
@@ -90,8 +91,9 @@ func (r *refused) aboutTheLink() bool {
 	switch r.reason {
 	case coordv1.Reason_REASON_UNSPECIFIED, coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // refusal is the error that an op's outcome stands for.
