@@ -87,7 +87,7 @@ func caseOf(seed uint64) testCase {
 	r := rand.New(rand.NewPCG(seed, 1))
 	c := testCase{
 		Seed:    seed,
-		Span:    time.Duration(500+r.IntN(7_500)) * time.Millisecond,
+		Span:    time.Duration(300+r.IntN(3_700)) * time.Millisecond,
 		Nodes:   1 + r.IntN(3),
 		Clients: 1 + r.IntN(3),
 		Users:   1 + r.IntN(3),

@@ -121,7 +121,7 @@ func (c *client) flush() {
 		id, _ := c.l.Session()
 		for _, op := range f.Ops {
 			if body, ok := op.Body.(*request); ok {
-				body.id = park.ID{Session: park.SessionID(id), Seq: park.Seq(op.Seq)}
+				body.sent(park.ID{Session: park.SessionID(id), Seq: park.Seq(op.Seq)})
 			}
 		}
 		s.send(func() { s.node.frame(s, f) })
@@ -162,7 +162,9 @@ func (c *client) open() {
 	if !ok {
 		return // NextDue says when
 	}
-	c.w.tracef("client %d attaches: epoch %d session %d replaces %d wanted %v", c.id, a.Epoch, a.Session, a.Replaces, a.Wanted)
+	if c.w.trace != nil {
+		c.w.tracef("client %d %s", c.id, attachText(a))
+	}
 	c.s = c.w.connect(c, c.guess(), a)
 	c.pump()
 }
@@ -236,7 +238,9 @@ func (c *client) attached(s *stream, a lessee.Attached) {
 		return
 	}
 	c.tries = 0
-	c.w.tracef("client %d attached: session %d last %d, replaced last %d gone %v %v", c.id, a.Session, a.Last, a.ReplacedLast, a.ReplacedGone, a.Replaced)
+	if c.w.trace != nil {
+		c.w.tracef("client %d %s", c.id, attachedText(a))
+	}
 	before, _ := c.l.Session()
 	c.l.Attached(c.now(), s.epoch, a)
 	if id, _ := c.l.Session(); before == 0 && id == 0 {

@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 )
 
 func main() {
+	debug.SetGCPercent(400) // runs are short and leave much behind
 	if err := mainErr(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -23,6 +25,7 @@ func mainErr(args []string, out io.Writer) error {
 	first := f.Uint64("seed", uint64(time.Now().UnixNano()), "the first seed")
 	workers := f.Int("workers", runtime.GOMAXPROCS(0), "how many run at once")
 	one := f.String("case", "", "run this one case")
+	shrinking := f.Bool("shrink", true, "look for a smaller case that fails in the same way")
 	trace := f.Bool("trace", false, "print what happens in it")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -38,11 +41,11 @@ func mainErr(args []string, out io.Writer) error {
 		}
 		return run(c, new(tally), to)
 	}
-	return runSeeds(*first, *duration, *workers, out)
+	return runSeeds(*first, *duration, *workers, *shrinking, out)
 }
 
 // runSeeds runs seed after seed until the time is over or one fails.
-func runSeeds(first uint64, d time.Duration, workers int, out io.Writer) error {
+func runSeeds(first uint64, d time.Duration, workers int, shrinking bool, out io.Writer) error {
 	begin := time.Now()
 	results := make([]batch, workers)
 	var all sync.WaitGroup
@@ -73,7 +76,11 @@ func runSeeds(first uint64, d time.Duration, workers int, out io.Writer) error {
 		total.runs, first, took.Seconds(), float64(total.runs)/took.Seconds(),
 		total.virtual.Round(time.Minute), &total.tally)
 	if total.err != nil {
-		return report(total.c, total.err, out)
+		fmt.Fprintf(out, "FAILED %v\n%v\n", total.c, total.err)
+		if shrinking {
+			total.c, total.err = shrink(total.c, total.err, func(c testCase) error { return run(c, new(tally), nil) })
+		}
+		return fmt.Errorf("%w\nrun it again: go run ./test/sim -case '%v' -trace", total.err, total.c)
 	}
 	if missing := total.tally.missing(); len(missing) > 0 && total.runs >= enoughRuns {
 		return fmt.Errorf("sim: never reached in %d runs: %q", total.runs, missing)
@@ -82,7 +89,7 @@ func runSeeds(first uint64, d time.Duration, workers int, out io.Writer) error {
 }
 
 // enoughRuns is after how many a state that was never reached is a failure.
-const enoughRuns = 5_000
+const enoughRuns = 20_000
 
 type batch struct {
 	c       testCase
@@ -90,11 +97,4 @@ type batch struct {
 	runs    int
 	virtual time.Duration
 	tally   tally
-}
-
-// report shrinks a failure and says how to see it again.
-func report(c testCase, err error, out io.Writer) error {
-	fmt.Fprintf(out, "FAILED %v\n%v\nshrinking...\n", c, err)
-	small, smallErr := shrink(c, err)
-	return fmt.Errorf("%w\nrun it again: go run ./test/sim -case '%v' -trace", smallErr, small)
 }

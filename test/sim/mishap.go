@@ -15,6 +15,7 @@ func (w *world) scheduleFaults() {
 		do   func()
 	}{
 		{faultCut, 300 * time.Millisecond, w.cut},
+		{faultLate, 200 * time.Millisecond, w.stall},
 		{faultHalfOpen, time.Second, w.halfOpen},
 		{faultElect, time.Second, w.change},
 		{faultOutage, 2 * time.Second, w.outage},
@@ -51,6 +52,12 @@ func (w *world) cut() {
 	if s := w.someClient().s; s != nil {
 		w.tally.hit(tallyCut)
 		s.cut()
+	}
+}
+
+func (w *world) stall() {
+	if s := w.someClient().s; s != nil && s.session != 0 {
+		s.stall()
 	}
 }
 

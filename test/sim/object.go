@@ -23,6 +23,17 @@ func newObjects(n int, r *rand.Rand) (out []*object) {
 	return out
 }
 
+// believe demands that the log has what clients surely hold.
+func (w *world) believe() {
+	for _, o := range w.objects {
+		for _, x := range o.sure {
+			if x.sure() {
+				w.order.believed(w, x)
+			}
+		}
+	}
+}
+
 func (w *world) object(on park.Object) *object {
 	for _, o := range w.objects {
 		if o.on == on {

@@ -18,9 +18,11 @@ type order struct {
 	sessions map[park.SessionID]*seen
 	waits    map[park.ID]*asked
 	holds    map[park.ID]*tenure
-	releases map[park.ID]*machine.Op
+	changes  map[park.ID]*machine.Op // releases and resizes, until they are done
 	queues   map[park.Object][]*asked
-	limits   map[park.Object]int64 // the higher of those in force in this entry
+	done     map[park.ID]bool      // changes that took effect
+	limits   map[park.Object]int64 // the highest of those in force in this entry
+	resized  map[park.Object]int64 // in this entry, to what in the end
 	tokens   map[park.Object]park.Token
 	forced   map[park.SessionID]bool // an operator ended it at once
 }
@@ -30,6 +32,10 @@ type seen struct {
 	last  park.Seq
 	left  bool
 	over  bool
+
+	ttl     park.Clock
+	revoked bool
+	until   park.Clock // when a revoked one must be over: its renewals are refused
 }
 
 // asked is a wait; gone is the entry in which it left.
@@ -51,8 +57,8 @@ type tenure struct {
 func (o *order) init() {
 	*o = order{
 		sessions: map[park.SessionID]*seen{}, waits: map[park.ID]*asked{},
-		holds: map[park.ID]*tenure{}, releases: map[park.ID]*machine.Op{},
-		queues: map[park.Object][]*asked{}, limits: map[park.Object]int64{},
+		holds: map[park.ID]*tenure{}, changes: map[park.ID]*machine.Op{}, done: map[park.ID]bool{},
+		queues: map[park.Object][]*asked{}, limits: map[park.Object]int64{}, resized: map[park.Object]int64{},
 		tokens: map[park.Object]park.Token{}, forced: map[park.SessionID]bool{},
 	}
 }
@@ -70,11 +76,10 @@ func (o *order) applied(w *world, m *machine.Machine, i int, commands []machine.
 		case *machine.Attach:
 			o.attach(c, events)
 		case *machine.Frame:
-			o.frame(c)
+			o.frame(w, c)
 		case *machine.Revoke:
-			if results[k] == park.Done && c.Now {
-				o.forced[c.Session] = true
-				w.tally.hit(tallyRevokedNow)
+			if results[k] == park.Done {
+				o.revoke(w, c)
 			}
 		}
 	}
@@ -93,7 +98,22 @@ func (o *order) applied(w *world, m *machine.Machine, i int, commands []machine.
 	if ends > 1 {
 		w.tally.hit(tallyEndTogether)
 	}
-	o.sweep(w)
+	for id, s := range o.sessions {
+		if s.revoked && !s.over && o.clock > s.until {
+			w.failf("order: session %v was revoked, and lives past %d", id, s.until)
+		}
+	}
+	o.sweep()
+}
+
+func (o *order) revoke(w *world, r *machine.Revoke) {
+	if r.Now {
+		o.forced[r.Session] = true
+		w.tally.hit(tallyRevokedNow)
+	}
+	if s := o.sessions[r.Session]; !s.revoked {
+		s.revoked, s.until = true, o.clock+s.ttl
+	}
 }
 
 // attach notes the epoch, and lets go of what is not listed.
@@ -104,7 +124,7 @@ func (o *order) attach(a *machine.Attach, events []machine.Event) {
 			continue
 		}
 		if a.Session == 0 {
-			o.sessions[e.Session] = &seen{epoch: a.Epoch}
+			o.sessions[e.Session] = &seen{epoch: a.Epoch, ttl: park.Clock(a.TTL)}
 			continue
 		}
 		o.sessions[a.Session].epoch = a.Epoch
@@ -125,9 +145,13 @@ func listed(rs []machine.Range, seq park.Seq) bool {
 	return slices.ContainsFunc(rs, func(r machine.Range) bool { return r.First <= seq && seq <= r.Last })
 }
 
-func (o *order) frame(f *machine.Frame) {
+func (o *order) frame(w *world, f *machine.Frame) {
 	s := o.sessions[f.Session]
-	if s == nil || s.over || s.epoch != f.Epoch {
+	if s == nil || s.over {
+		return
+	}
+	if s.epoch != f.Epoch {
+		w.tally.hit(tallyLateFrame)
 		return
 	}
 	for i := range f.Ops {
@@ -165,10 +189,8 @@ func (o *order) op(id park.ID, op *machine.Op) {
 		if t := o.holds[target]; t != nil {
 			t.gone = o.entry
 		}
-	case machine.DoRelease:
-		o.releases[id] = op
-	case machine.DoResize:
-		o.limits[op.On] = max(o.limits[op.On], op.N) // the lower one from sweep on
+	case machine.DoRelease, machine.DoResize:
+		o.changes[id] = op
 	default:
 	}
 }
@@ -191,17 +213,14 @@ func (o *order) outcome(w *world, e *machine.Event) {
 		}
 		o.grant(w, x, e)
 	case park.Done:
-		if r := o.releases[id]; r != nil {
-			o.release(park.ID{Session: id.Session, Seq: r.To}, r.N)
-			delete(o.releases, id)
-		}
+		o.change(id)
 	case park.Over:
 		if x != nil && x.gone == 0 {
 			w.failf("order: %v waits, and is over", id)
 		}
 	case park.Recalled:
 	default:
-		delete(o.releases, id)
+		delete(o.changes, id)
 		o.leave(x)
 	}
 }
@@ -259,10 +278,23 @@ func (o *order) free(w *world, id park.ID, a park.Arm) {
 	}
 }
 
-func (o *order) release(id park.ID, n int64) {
-	if t := o.holds[id]; t != nil {
-		if t.arms[0].N -= n; t.arms[0].N <= 0 {
-			delete(o.holds, id)
+// change takes the first word that a change is done.
+func (o *order) change(id park.ID) {
+	op := o.changes[id]
+	if op == nil {
+		return
+	}
+	delete(o.changes, id)
+	o.done[id] = true
+	if op.Do == machine.DoResize {
+		o.limits[op.On] = max(o.limits[op.On], op.N)
+		o.resized[op.On] = op.N
+		return
+	}
+	target := park.ID{Session: id.Session, Seq: op.To}
+	if t := o.holds[target]; t != nil {
+		if t.arms[0].N -= op.N; t.arms[0].N <= 0 {
+			delete(o.holds, target)
 		}
 	}
 }
@@ -303,7 +335,7 @@ func (o *order) leave(x *asked) {
 }
 
 // sweep forgets what left in this entry.
-func (o *order) sweep(w *world) {
+func (o *order) sweep() {
 	for _, x := range o.waits {
 		if x.gone != 0 {
 			o.leave(x)
@@ -314,6 +346,10 @@ func (o *order) sweep(w *world) {
 			delete(o.holds, id)
 		}
 	}
+	for on, limit := range o.resized {
+		o.limits[on] = limit
+	}
+	clear(o.resized)
 }
 
 // believed demands that the log agrees with what a client surely holds.

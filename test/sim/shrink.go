@@ -7,11 +7,11 @@ import (
 
 // shrink looks for a smaller case that fails in the same way: fewer kinds of faults, fewer
 // of everything, less time. It stops when nothing can be left out.
-func shrink(c testCase, err error) (testCase, error) {
+func shrink(c testCase, err error, run func(testCase) error) (testCase, error) {
 	for again := true; again; {
 		again = false
 		for _, smaller := range smallerCases(c) {
-			if e := run(smaller, new(tally), nil); e != nil && kind(e) == kind(err) {
+			if e := run(smaller); e != nil && kind(e) == kind(err) {
 				c, err, again = smaller, e, true
 				break
 			}

@@ -117,13 +117,21 @@ func (s *stream) cut() {
 	s.up.lose(w.fate.IntN(len(s.up.queue) + 1))
 	s.down.lose(w.fate.IntN(len(s.down.queue) + 1))
 	d := upTo(w.fate, 20*time.Millisecond)
-	if w.Faults.has(faultLate) && len(s.up.queue) > 0 {
-		d += upTo(w.fate, 2*time.Second)
-		s.up.held = w.now + d
-		w.tally.hit(tallyLateFrame)
-	}
 	w.after(d+time.Millisecond, func() { s.node.run(func() { s.close(0) }) })
 	w.after(upTo(w.fate, 20*time.Millisecond), func() { s.client.run(func() { s.client.closed(s, 0) }) })
+}
+
+// stall keeps what the client sends from now on, until after the client has given the
+// stream up: it arrives when the next stream is being attached, or later.
+func (s *stream) stall() {
+	w := s.w
+	w.tracef("stream %d of client %d stalls", s.epoch, s.client.id)
+	d := upTo(w.fate, 200*time.Millisecond)
+	s.up.held = w.now + d + upTo(w.fate, 20*time.Millisecond)
+	if chance(w.fate, 4) {
+		s.up.held += upTo(w.fate, 2*time.Second)
+	}
+	w.after(d, func() { s.client.run(func() { s.client.closed(s, 0) }) })
 }
 
 // halfOpen loses all answers from now on; the client finds out by its keepalive.

@@ -28,6 +28,7 @@ const (
 	tallyDropped
 	tallyGap
 	tallyRestart
+	tallyReplayed
 	tallyCrash
 	tallyJump
 	tallyRenewalLost
@@ -46,7 +47,6 @@ const (
 	tallyLostPaused
 	tallyLostRevoked
 	tallyLostEnded
-	tallyChangeUnknown
 	tallyReleaseLost
 	tallyBusy
 	tallyTimedOut
@@ -56,15 +56,14 @@ const (
 
 func tallyNames() []string {
 	return []string{
-		"stream cut", "late frame", "half-open stream", "leader elected", "deposed leader goes on",
+		"stream cut", "frame of an old epoch", "half-open stream", "leader elected", "deposed leader goes on",
 		"outage", "paused leader replaced", "append unknown", "committed by the next leader",
-		"truncated", "command twice in the log", "frame dropped", "gap refused", "restart",
+		"truncated", "command twice in the log", "frame dropped", "gap refused", "restart", "restart from an old snapshot",
 		"client crash", "clock jump", "renewal lost", "renewal refused: revoked", "session revoked",
 		"session revoked at once", "hold recalled", "opened after its own deadline",
 		"results of a replaced session", "hold granted again", "LockAll granted",
 		"sessions ending in one entry", "end racing a grant", "lock-delay", "lost: expired",
-		"lost: paused", "lost: revoked", "lost: ended by the cluster", "change unknown",
-		"release of a lost hold", "busy", "wait limit", "no longer fits",
+		"lost: paused", "lost: revoked", "lost: ended by the cluster", "release of a lost hold", "busy", "wait limit", "no longer fits",
 	}
 }
 
@@ -86,8 +85,6 @@ func (t *tally) lost(r lessee.Reason) {
 
 func (t *tally) verdict(out lessee.Outcome, o *op) {
 	switch {
-	case out.Verdict == lessee.Unknown:
-		t.hit(tallyChangeUnknown)
 	case out.Verdict == lessee.Lost && o.releases != nil:
 		t.hit(tallyReleaseLost)
 	case out.Verdict != lessee.Refused:

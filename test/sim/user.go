@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -24,7 +23,8 @@ type request struct {
 	n    int64
 	on   park.Object
 
-	id park.ID // under which it was last sent
+	id  park.ID   // under which it was last sent
+	ids []park.ID // all of them
 }
 
 // An op is one call and what came of it.
@@ -53,10 +53,6 @@ const (
 	opOver
 )
 
-func (o *op) String() string {
-	return fmt.Sprintf("user %d: %v state %d ended %v %+v", o.u.id, o.call, o.state, o.ended, *o.body)
-}
-
 // next begins another call.
 func (u *user) next() {
 	if u.op != nil || u.c.w.healed || u.c.left != 0 {
@@ -74,23 +70,17 @@ func (u *user) next() {
 	u.op = o
 	o.call = u.c.l.Start(o.class, o.body)
 	u.c.ops[o.call] = o
-	u.c.w.tracef("client %d user %d starts call %d: %s", u.c.id, u.id, o.call, o.body)
+	u.c.w.tracef("client %d user %d starts call %d: %v", u.c.id, u.id, o.call, o.body)
 	if chance(u.c.r, 4) {
 		u.c.later(upTo(u.c.r, u.c.ttl), func() { o.end() })
 	}
 	u.c.pump()
 }
 
-func (r *request) String() string {
-	switch r.do {
-	case machine.DoWait:
-		return fmt.Sprintf("wait %+v", r.wait)
-	case machine.DoRelease:
-		return fmt.Sprintf("release %d", r.n)
-	case machine.DoResize:
-		return fmt.Sprintf("resize %s to %d", r.on.Name, r.n)
-	default:
-		return "describe " + r.on.Name
+func (r *request) sent(id park.ID) {
+	if id != r.id {
+		r.id = id
+		r.ids = append(r.ids, id)
 	}
 }
 
@@ -100,7 +90,7 @@ func (u *user) choose() *request {
 	switch r.IntN(24) {
 	case 0:
 		return &request{do: machine.DoDescribe, on: c.w.objects[r.IntN(len(c.w.objects))].on}
-	case 1:
+	case 1, 2:
 		o := c.w.objects[r.IntN(len(c.w.objects))]
 		n := 1 + r.Int64N(4)
 		o.most = max(o.most, n)
@@ -199,14 +189,16 @@ func (c *client) outcome(out lessee.Outcome) {
 		c.w.failf("outcome: client %d has no call %d", c.id, out.Call)
 		return
 	}
-	c.w.tracef("client %d call %d: verdict %d reason %d %+v", c.id, out.Call, out.Verdict, out.Reason, out.Body)
+	if c.w.trace != nil {
+		c.w.tracef("client %d call %d: %s", c.id, out.Call, outcomeText(out))
+	}
 	switch out.Verdict {
 	case lessee.Granted:
 		o.granted(out)
 	case lessee.Recalled:
 		c.w.tally.hit(tallyRecalled)
 		if o.state != opHolding || o.ended {
-			c.w.failf("outcome: recalled: %v", o)
+			c.w.failf("outcome: client %d: recalled: %v", c.id, o)
 		}
 		c.later(upTo(c.r, c.ttl/2), o.end)
 	case lessee.Lost:
@@ -223,7 +215,7 @@ func (c *client) outcome(out lessee.Outcome) {
 func (o *op) granted(out lessee.Outcome) {
 	c := o.u.c
 	if o.state != opWaiting || o.ended || o.class != lessee.ClassWait {
-		c.w.failf("outcome: granted: %v", o)
+		c.w.failf("outcome: client %d: granted: %v", c.id, o)
 		return
 	}
 	r, _ := out.Body.(*reply)
@@ -268,7 +260,7 @@ func (o *op) release() {
 func (o *op) lost(out lessee.Outcome) {
 	c := o.u.c
 	if o.state != opHolding || o.ended && out.Reason != lessee.ReasonRevoked || out.Reason == 0 {
-		c.w.failf("outcome: lost, reason %d: %v", out.Reason, o)
+		c.w.failf("outcome: client %d: %s: %v", c.id, outcomeText(out), o)
 		return
 	}
 	c.w.tally.lost(out.Reason)
@@ -283,7 +275,7 @@ func (o *op) lost(out lessee.Outcome) {
 func (o *op) final(out lessee.Outcome) {
 	c := o.u.c
 	if why := o.wrong(out); why != "" {
-		c.w.failf("outcome: verdict %d: %s: %v", out.Verdict, why, o)
+		c.w.failf("outcome: client %d: %s: %s: %v", c.id, outcomeText(out), why, o)
 		return
 	}
 	c.w.tally.verdict(out, o)
@@ -304,7 +296,19 @@ func (o *op) final(out lessee.Outcome) {
 func (o *op) wrong(out lessee.Outcome) string {
 	w := o.u.c.w
 	r, _ := out.Body.(*reply)
+	done := 0
+	for _, id := range o.body.ids {
+		if w.order.done[id] {
+			done++
+		}
+	}
 	switch {
+	case done > 1:
+		return "it was done twice"
+	case done == 0 && out.Verdict == lessee.Done && o.class == lessee.ClassChange:
+		return "it was not done"
+	case done > 0 && out.Verdict != lessee.Done && out.Verdict != lessee.Unknown:
+		return "it was done"
 	case o.state == opOver:
 		return "it is over already"
 	case o.state == opHolding && !o.ended:

@@ -28,7 +28,11 @@ type world struct {
 	order   order
 	tally   *tally
 	started uint64 // client processes so far
+	steps   int    // events so far
 }
+
+// tooMany is far more events than a run has.
+const tooMany = 1_000_000
 
 // run runs a case.
 func run(c testCase, t *tally, trace io.Writer) (err error) {
@@ -75,7 +79,11 @@ func (w *world) at(t time.Duration, f func()) { w.events.push(event{at: t, f: f}
 
 // until runs events until the time, or done says so. It reports whether done did.
 func (w *world) until(t time.Duration, done func() bool) bool {
-	for w.err == nil {
+	for ; w.err == nil; w.steps++ {
+		if w.steps > tooMany {
+			w.failf("livelock: %d events", w.steps)
+			return false
+		}
 		if done != nil && done() {
 			return true
 		}
@@ -108,7 +116,9 @@ func (w *world) heal() {
 	}
 	for _, c := range w.clients {
 		c.resume()
-		c.drop()
+		if c.s != nil && c.s.down.closed {
+			c.drop() // half open, and its keepalive would take long
+		}
 		c.pump()
 	}
 	// The longest lease, lock-delay and hold, and a wait behind each of a few others.

@@ -1,0 +1,116 @@
+package main
+
+import "slices"
+
+// bugs are those of SEMANTICS K that can be planted as yet, and some more of their kind.
+func bugs() []bug {
+	return slices.Concat(clientBugs(), sessionBugs(), grantBugs())
+}
+
+// clientBugs are in package lessee.
+func clientBugs() []bug {
+	const dir = "internal/lessee/"
+	return []bug{
+		{"resend-credited", "an acknowledgement is credited to the last resend", []edit{{
+			dir + "lease.go", "l.credit(lease.Start)", "l.credit(l.session.tried)",
+		}}},
+		{"answer-credited", "an acknowledgement is credited to the time of the answer", []edit{{
+			dir + "lease.go", "l.credit(lease.Start)", "l.credit(now)",
+		}}},
+		{"unanswered-credited", "a renewal is credited to a call that was not answered", []edit{{
+			dir + "lease.go", "	s.tried = now\n", "	s.tried = now\n	l.credit(now)\n",
+		}}},
+		{"past-deadline", "the client keeps a session past its own deadline", []edit{{
+			dir + "lease.go", "start+l.cfg.TTL-l.margin-l.cfg.EndEarly", "start+l.cfg.TTL+l.margin",
+		}}},
+		{"attach-credited", "the client takes an Attach for a renewal", []edit{{
+			dir + "stream.go", "	l.stream.nextSeq = last + 1\n",
+			"	l.stream.nextSeq = last + 1\n	l.credit(l.stream.started)\n",
+		}}},
+		{"wait-forgotten", "a parked call is forgotten when its session is replaced", []edit{{
+			dir + "lessee.go", "	case c.phase == sent, c.in == &l.redo:\n		l.askAnew(c)\n",
+			"	case c.phase == sent:\n		l.unlink(c)\n	case c.in == &l.redo:\n		l.askAnew(c)\n",
+		}}},
+		{"cancel-leaks", "a cancel that meets a grant leaks the hold", []edit{{
+			dir + "receive.go", "		if !c.ending {\n			l.granted(c, a.Body)\n		}\n",
+			"		if !c.ending {\n			l.granted(c, a.Body)\n		} else if c.in != nil {\n" +
+				"			l.finish(c, Outcome{Verdict: Ended})\n		}\n",
+		}}},
+		{"never-is-done", "a change that the old session never did is taken for done", []edit{{
+			dir + "stream.go", "		l.finish(c, Outcome{Verdict: Ended})\n		return\n	}\n	l.askAnew(c)\n",
+			"		l.finish(c, Outcome{Verdict: Ended})\n		return\n	}\n	l.finish(c, Outcome{Verdict: Done})\n",
+		}}},
+		{"resend-skips", "what follows the last seq of the machine is not sent again", []edit{{
+			dir + "stream.go", "	l.stream.nextSeq = last + 1\n", "	l.stream.nextSeq = max(last, l.session.lastSeq) + 1\n",
+		}}},
+	}
+}
+
+// sessionBugs are in what the machine knows of sessions and their calls.
+func sessionBugs() []bug {
+	const dir = "internal/machine/"
+	return []bug{
+		{"early-stamp", "a renewal is stamped before its entry's own increment", []edit{{
+			dir + "machine.go", "m.book.Stamp(s, m.clock)", "m.book.Stamp(s, before)",
+		}}},
+		{"gap", "a gap in the seqs is accepted", []edit{{
+			dir + "frame.go", "case op.Seq > st.Last+1:", "case op.Seq > st.Last+1 && !live:",
+		}}},
+		{"old-epoch", "a late frame of an old epoch is accepted", []edit{{
+			dir + "frame.go", "case st.Epoch != f.Epoch:", "case st.Epoch < f.Epoch:",
+		}}},
+		{"twice", "a retry of the last call is executed again", []edit{{
+			dir + "frame.go", "case op.Seq <= st.Last:", "case op.Seq < st.Last:",
+		}}},
+		{"dead-waiter", "a dead waiter is granted", []edit{{
+			dir + "due.go", "	for _, id := range unlisted(m.lot.Of(s), nil) {\n		m.leave(id)\n	}\n", "",
+		}}},
+		{"delay-after-unlock", "a lock-delay follows a clean release", []edit{{
+			dir + "frame.go", "	if _, waited := m.leave(target); !waited {\n		m.release(target)\n	}\n",
+			"	if _, waited := m.leave(target); !waited {\n" +
+				"		if h, ok := m.book.Hold(target); ok && h.Delay > 0 && h.Free == 0 {\n" +
+				"			m.delay(target, h)\n		} else {\n			m.release(target)\n		}\n	}\n",
+		}}},
+		{"no-delay", "a lock-delay is forgotten when its session is replaced", []edit{{
+			dir + "due.go", "(how == endExpired || how == endReplaced)", "how == endExpired",
+		}}},
+		{"revoked-renewed", "a revoked session is renewed", []edit{{
+			dir + "machine.go", "		case st.Revoked:\n", "		case st.Revoked && !live:\n",
+		}}},
+		{"dedupe-not-saved", "dedupe is forgotten by a snapshot", []edit{
+			{"internal/session/record.go", ", b.kept.Save(emit))", ")"},
+			{
+				"internal/session/record.go",
+				"	if err := b.kept.Restore(take, func(d *wire.Decoder) (park.ID, Kept) { return park.DecodeID(d), decodeKept(d) }); err != nil {\n		return err\n	}\n",
+				"",
+			},
+			{"internal/session/book.go", " + 7*b.kept.Sum()", ""},
+		}},
+	}
+}
+
+// grantBugs are in who is granted what.
+func grantBugs() []bug {
+	return []bug{
+		{"token", "a token is not raised", []edit{{
+			"internal/machine/wait.go", "	m.token++\n", "	if m.steps%16 != 0 {\n		m.token++\n	}\n",
+		}}},
+		{"lifo", "the last to come is granted first", []edit{{
+			"internal/park/lot.go", "cmp.Compare(a.ticket, b.ticket)", "cmp.Compare(b.ticket, a.ticket)",
+		}}},
+		{"writer-starves", "a writer is overtaken by readers", []edit{{
+			"internal/machine/wait.go", "return !m.lot.Ahead(a.On, w.Prio, w.Ticket) && m.locks.Ready(a)",
+			"return (a.Shared || !m.lot.Ahead(a.On, w.Prio, w.Ticket)) && m.locks.Ready(a)",
+		}}},
+		{"arm-left", "a committed Select leaves an arm queued", []edit{{
+			"internal/park/lot.go", "		l.places.Delete(w.place(i))\n",
+			"		if i < 2 {\n			l.places.Delete(w.place(i))\n		}\n",
+		}}},
+		{"shared-exclusive", "a reader is let in beside a writer", []edit{{
+			"lock/lock.go", "return !held || a.Shared && share.Shared", "return !held || a.Shared && share.N > 0",
+		}}},
+		{"over-limit", "a permit too many is given", []edit{{
+			"lock/lock.go", "return s.Held+a.N <= s.Limit", "return s.Held+a.N <= s.Limit+1",
+		}}},
+	}
+}
