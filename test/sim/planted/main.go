@@ -46,7 +46,7 @@ func mainErr(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	missed := 0
 	for _, b := range bugs() {
 		if f.NArg() > 0 && !slices.Contains(f.Args(), b.name) {
