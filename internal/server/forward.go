@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
@@ -167,7 +168,7 @@ func (c *passage) fault(ctx context.Context, err error, reason coordv1.Reason) e
 	if status.Code(err) != codes.Unavailable || hasReason(err) {
 		return err
 	}
-	c.f.leader.forget(c.conn.addr)
+	c.f.leader.forget(c.leader)
 	return Error(reason, fmt.Sprintf("forward to leader at %s: %s; try again",
 		c.conn.addr, status.Convert(err).Message()), nil)
 }
@@ -227,13 +228,15 @@ func (f *forwarder) dialOptions() []grpc.DialOption {
 	}
 }
 
-// cutOthers ends the calls to other nodes than leader, which is tried at once even if it
-// did not answer before.
+// cutOthers ends the calls to other nodes than leader. That one is dialled anew if it did
+// not answer before: it does now, or it could not lead. (ResetConnectBackoff would say so
+// to gRPC, but it reads a map that gRPC may write meanwhile.)
 func (f *forwarder) cutOthers(leader string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if conn, ok := f.conns[leader]; ok {
-		conn.ResetConnectBackoff()
+	if conn, ok := f.conns[leader]; ok && conn.GetState() == connectivity.TransientFailure {
+		_ = conn.Close() // fails only if it is closed already
+		delete(f.conns, leader)
 	}
 	for c := range f.calls {
 		if c.leader != leader {

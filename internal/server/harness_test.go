@@ -111,16 +111,23 @@ func (e *engine) failNext(err error) {
 	e.fail = err
 }
 
-func (e *engine) holdBack() (release func()) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// holdBack keeps entries back from now on.
+func (e *engine) holdBack() (release func()) { return e.holdNext(func() {}) }
+
+// holdNext keeps entries back from now on, but for those that let go lets go.
+func (e *engine) holdNext(letGo func()) (release func()) {
 	hold := make(chan struct{})
+	e.mu.Lock()
 	e.hold = hold
+	e.mu.Unlock()
+	letGo()
 	return func() {
 		e.mu.Lock()
-		defer e.mu.Unlock()
+		if e.hold == hold {
+			e.hold = nil
+		}
+		e.mu.Unlock()
 		close(hold)
-		e.hold = nil
 	}
 }
 

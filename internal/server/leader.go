@@ -20,27 +20,23 @@ const (
 	lookupPause = 500 * time.Millisecond
 )
 
-// leader remembers where clients reach the node that leads.
+// leader remembers where clients reach the nodes that lead, or have led.
 type leader struct {
 	locate func(ctx context.Context, nodeID string) (string, error)
 
-	mu   sync.Mutex
-	id   string // whose address addr is
-	addr string
+	mu    sync.Mutex
+	addrs map[string]string // by node id
 }
 
 func newLeader(locate func(context.Context, string) (string, error)) *leader {
-	return &leader{locate: locate}
+	return &leader{locate: locate, addrs: make(map[string]string)}
 }
 
 // known is the address of node id, "" if it is not known. It never waits.
 func (l *leader) known(id string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.id != id {
-		return ""
-	}
-	return l.addr
+	return l.addrs[id]
 }
 
 // find returns the address of node id, and remembers it. It waits as long as a call waits
@@ -57,17 +53,15 @@ func (l *leader) find(ctx context.Context, id string) (string, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.id, l.addr = id, addr
+	l.addrs[id] = addr
 	return addr, nil
 }
 
-// forget drops an address at which the node did not answer: it may have moved.
-func (l *leader) forget(addr string) {
+// forget drops the address of a node that did not answer: it may have moved.
+func (l *leader) forget(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.addr == addr {
-		l.addr = ""
-	}
+	delete(l.addrs, id)
 }
 
 // lookup finds the address of a new leader before anybody asks, until ctx ends.

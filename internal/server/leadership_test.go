@@ -160,16 +160,18 @@ func TestUndecodableEntryIsAnError(t *testing.T) {
 func TestNobodyIsServedBeforeTheClusterIsFounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, nil)
-		release := n.engine.holdBack()
-		n.engine.lead()
 		begin := time.Now()
+		found := n.beforeFounding()
 		opened := make(chan *client)
 		go func() { opened <- open(t, n.api, 1) }() // waits for the leader
 		time.Sleep(leaderWait / 2)
-		if err := n.server.Ready(); err == nil {
-			t.Error("ready without a leader")
+		if l, _ := n.log.Leadership(); !l.Leading {
+			t.Fatal("it does not lead")
 		}
-		release()
+		if err := n.server.Ready(); err == nil {
+			t.Error("ready without a cluster")
+		}
+		found()
 		a := <-opened
 		if d := time.Since(begin); d != leaderWait/2 {
 			t.Errorf("served after %v", d)
@@ -179,6 +181,16 @@ func TestNobodyIsServedBeforeTheClusterIsFounded(t *testing.T) {
 			t.Errorf("token %d is not above the floor %d", token, floor)
 		}
 	})
+}
+
+// beforeFounding makes n lead, but not found its cluster.
+func (n *node) beforeFounding() (found func()) {
+	barrier := n.engine.holdBack()
+	n.engine.lead()
+	synctest.Wait()
+	bootstrap := n.engine.holdNext(barrier)
+	synctest.Wait()
+	return bootstrap
 }
 
 const leaderWait = time.Second
@@ -198,14 +210,9 @@ func TestNoLeader(t *testing.T) {
 func TestBootstrapIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := start(t, nil)
-		release := n.engine.holdBack() // the barrier
-		n.engine.lead()
-		synctest.Wait()
-		release()
-		release = n.engine.holdBack() // the Bootstrap
-		synctest.Wait()
+		found := n.beforeFounding()
 		n.engine.failNext(raftstore.ErrUnknown)
-		release()
+		found()
 		time.Sleep(time.Second)
 		if err := n.server.Ready(); err != nil {
 			t.Error(err)
