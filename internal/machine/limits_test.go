@@ -201,6 +201,33 @@ func TestMaxWaiters(t *testing.T) {
 	r.check()
 }
 
+// At MaxParked arms nobody waits any more, for objects that nobody holds neither.
+func TestMaxParked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("parks a million arms")
+	}
+	r := newRig(t)
+	s := r.open(1, minute)
+	r.frame(s, lockOp("x0000"))
+	all := lockOp("x0000")
+	for i := 1; i < machine.MaxArms; i++ {
+		all.Wait.Arms = append(all.Wait.Arms, lockOp(fmt.Sprintf("x%04d", i)).Wait.Arms...)
+	}
+	all.Wait.Commit = park.Every
+	for range machine.MaxParked/machine.MaxArms + 1 {
+		r.frame(s, all)
+	}
+	if c := r.code(s, lockOp("x0000")); c != park.Limit {
+		t.Errorf("code %d, should be limit", c)
+	}
+	if c := r.code(s, endOp(2)); c != park.Done {
+		t.Errorf("end: code %d", c)
+	}
+	if n := len(r.frame(s, lockOp("x0000"))); n != 0 {
+		t.Errorf("%d answers; it should wait", n)
+	}
+}
+
 // The arms and the strings of one wait.
 func TestWaitLimits(t *testing.T) {
 	r := newRig(t)

@@ -22,9 +22,10 @@ const (
 	MaxNote     = 4 << 10
 	MaxArms     = 1_024
 	MaxSessions = 100_000
-	MaxWaiters  = 100_000 // on one object
-	MaxWanted   = 1 << 20 // seqs in an Attach
-	MaxEnds     = 4_096   // sessions that end in one entry
+	MaxWaiters  = 100_000   // on one object
+	MaxParked   = 1_000_000 // arms of all waits, when one is admitted
+	MaxWanted   = 1 << 20   // seqs in an Attach
+	MaxEnds     = 4_096     // sessions that end in one entry
 
 	// MaxFloor is the highest floor of tokens, unix milliseconds << 20 in the year 2109.
 	// It leaves as many again, so that no floor can make the counter run out.

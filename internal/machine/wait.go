@@ -58,6 +58,9 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 			return park.Limit, MaxWaiters
 		}
 	}
+	if m.lot.Parked() >= MaxParked && !op.Try {
+		return park.Limit, MaxParked
+	}
 	return 0, 0
 }
 

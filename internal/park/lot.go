@@ -177,6 +177,9 @@ func (l *Lot) Waiting(on Object) int64 {
 	return n
 }
 
+// Parked is how many arms wait on all objects.
+func (l *Lot) Parked() int { return l.places.Len() }
+
 // Len is how many wait.
 func (l *Lot) Len() int { return l.waiters.Len() }
 
