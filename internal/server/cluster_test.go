@@ -459,3 +459,45 @@ func TestStoppedLeaderIsSucceeded(t *testing.T) {
 		}
 	})
 }
+
+func TestStoppedFollowerCutsForwardedStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startCluster(t)
+		follower := (c.leader() + 1) % 3
+		a := open(t, c.api(follower), 1)
+		begin := time.Now()
+		c.stopMember(c.nodes[follower])
+		a.wantEnd(coordv1.Reason_REASON_STOPPING)
+		if d := time.Since(begin); d > 100*time.Millisecond {
+			t.Errorf("stopped after %v", d)
+		}
+	})
+}
+
+// A node that leads again at another time is reached again at once.
+func TestFormerLeaderIsDialledAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startCluster(t)
+		first := c.leader()
+		other := (first + 1) % 3
+		api := c.api(other)
+		if _, err := api.ListSessions(t.Context(), &coordv1.ListSessionsRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		n := c.nodes[first]
+		c.network.Kill(n.id)
+		n.disk.Crash()
+		c.stopMember(n)
+		time.Sleep(5 * time.Second) // its address does not answer meanwhile
+		c.nodes[first] = c.startMember(n.id, n.disk)
+		for leader := c.leader(); leader != first; leader = c.leader() {
+			c.network.Isolate(c.nodes[leader].id) // one of the others wins, by chance
+			time.Sleep(2 * time.Second)
+			c.network.Heal()
+			time.Sleep(time.Second)
+		}
+		if _, err := api.ListSessions(t.Context(), &coordv1.ListSessionsRequest{}); err != nil {
+			t.Error(err)
+		}
+	})
+}

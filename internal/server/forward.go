@@ -245,21 +245,20 @@ func (f *forwarder) cutOthers(leader string) {
 	}
 }
 
-// cutAll ends every call.
-func (f *forwarder) cutAll(why error) {
+// close ends every call with why, and lets no other begin.
+func (f *forwarder) close(why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.closed = true
 	for c := range f.calls {
 		c.cancel(why)
 	}
 }
 
-// close ends every call and lets no other begin. It waits for the forwarder's goroutines,
-// so the handlers must be able to end.
-func (f *forwarder) close() {
-	f.cutAll(errStopping())
+// hangUp closes the connections, after close, and waits for the forwarder's goroutines: the
+// handlers must have returned, or be about to.
+func (f *forwarder) hangUp() {
 	f.mu.Lock()
-	f.closed = true
 	for _, conn := range f.conns {
 		_ = conn.Close() // fails only if it is closed already
 	}

@@ -179,9 +179,9 @@ func (s *Server) fail(err error) {
 	s.mu.Unlock()
 	s.health.Shutdown()
 	s.cfg.Replica.hub.close(errStopping)
-	s.forward.cutAll(errStopping())
+	s.forward.close(errStopping())
 	s.grpc.Stop()
-	s.forward.close()
+	s.forward.hangUp()
 }
 
 // Ready is nil if the node may be used, else says why not.
@@ -231,9 +231,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.handOver(ctx)
 	close(s.draining)
 	s.cfg.Replica.hub.close(errStopping)
-	s.forward.cutAll(errStopping())
+	s.forward.close(errStopping())
 	err := s.drain(ctx)
-	s.forward.close()
+	s.forward.hangUp()
 	s.cancel()
 	s.running.Wait()
 	return err
