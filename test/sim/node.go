@@ -205,6 +205,17 @@ func (n *node) submit(c command) bool {
 	if !n.serving {
 		return false
 	}
+	if n.w.Faults.has(faultDouble) && !n.w.healed && chance(n.w.fate, 24) {
+		term := n.term
+		n.w.after(upTo(n.w.fate, 300*time.Millisecond), func() {
+			n.run(func() {
+				if n.serving && n.term == term {
+					n.w.tally.hit(tallyAgain)
+					n.submitAnyway(command{data: c.data})
+				}
+			})
+		})
+	}
 	n.submitAnyway(c)
 	return true
 }

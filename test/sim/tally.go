@@ -25,6 +25,7 @@ const (
 	tallyLateCommit
 	tallyTruncated
 	tallyDouble
+	tallyAgain
 	tallyDropped
 	tallyGap
 	tallyRestart
@@ -58,7 +59,7 @@ func tallyNames() []string {
 	return []string{
 		"stream cut", "frame of an old epoch", "half-open stream", "leader elected", "deposed leader goes on",
 		"outage", "paused leader replaced", "append unknown", "committed by the next leader",
-		"truncated", "command twice in the log", "frame dropped", "gap refused", "restart", "restart from an old snapshot",
+		"truncated", "command twice in an entry", "command again in a later entry", "frame dropped", "gap refused", "restart", "restart from an old snapshot",
 		"client crash", "clock jump", "renewal lost", "renewal refused: revoked", "session revoked",
 		"session revoked at once", "hold recalled", "opened after its own deadline",
 		"results of a replaced session", "hold granted again", "LockAll granted",
