@@ -67,6 +67,8 @@ func tests() []test {
 		{"SnapshotAlone", 1, false, testSnapshot},
 		{"SlowFollower", 3, false, testSlowFollower},
 		{"CutOffFollower", 3, true, testCutOffFollower},
+		{"Chaos", 3, true, testChaos},
+		{"Chaos5", 5, true, testChaos},
 		{"DamagedEntry", 3, false, testDamagedEntry},
 		{"RefusedEntry", 3, false, testRefusedEntry},
 	}

@@ -203,7 +203,7 @@ func (h *harness) pause(ctx context.Context) {
 		return
 	}
 	select {
-	case <-time.After(time.Millisecond):
+	case <-time.After(20 * time.Millisecond):
 	case <-ctx.Done():
 	}
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/hashicorp/raft-wal/segment"
 )
 
-// keptSnapshots is two: the last one may turn out to be damaged.
+// keptSnapshots is two. A node starts from no other than the newest; the one before is
+// for people, if that is damaged.
 const keptSnapshots = 2
 
 // A Disk is a node's stores in a directory: a log and a stable store (raft-wal), and

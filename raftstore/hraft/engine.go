@@ -34,6 +34,7 @@ type Engine struct {
 	state    *latest.Value[raftstore.State]
 	failure  *failure
 	catching *catching
+	stuck    stuck
 
 	observed    chan raft.Observation // of one: look again
 	moved       chan struct{}         // of one: look again, until caught up
@@ -98,9 +99,15 @@ func (e *Engine) start() error {
 	logs := stopLog{cached, e.failure}
 	stable := stopStable{e.cfg.StableStore, e.failure}
 	snapshots := placedStore{e.cfg.SnapshotStore}
-	// stopStable ends the goroutine that meets an error, so it is not the caller's.
+	// stopStable ends the goroutine that meets an error, so it is not the caller's; and
+	// raft panics over a log with a gap.
 	var started sync.WaitGroup
 	started.Go(func() {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("start: %v", r)
+			}
+		}()
 		e.raft, err = raft.NewRaft(e.cfg.raft(), e.fsm, logs, stable, snapshots, e.guard)
 	})
 	started.Wait()
@@ -120,6 +127,9 @@ func (e *Engine) Append(ctx context.Context, data []byte) (uint64, []any, error)
 		future = e.raft.Apply(data, enqueueTimeout)
 		return future
 	})
+	if stuck := e.stuck.note(err); stuck != nil {
+		e.failure.report(stuck)
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("append: %w", err)
 	}

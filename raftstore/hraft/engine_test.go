@@ -1,7 +1,10 @@
 package hraft_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -209,6 +212,129 @@ func TestTermCannotBeWritten(t *testing.T) {
 		cfg.LogStore, cfg.StableStore, cfg.Bootstrap = stores, stores, nil
 		if _, err := hraft.Open(cfg); !errors.Is(err, errDisk) {
 			t.Errorf("open: %v", err)
+		}
+	})
+}
+
+// recorder is a Machine that writes how many entries it has applied, and remembers what
+// it was restored to.
+type recorder struct {
+	nothing
+	applied, restored atomic.Int64
+}
+
+func (r *recorder) Apply(index uint64, e raftstore.Entry) ([]any, error) {
+	r.applied.Add(1)
+	return r.nothing.Apply(index, e)
+}
+
+func (r *recorder) Snapshot() raftstore.Snapshot { return count(r.applied.Load()) }
+
+func (r *recorder) Restore(source io.Reader) error {
+	var n int64
+	if err := binary.Read(source, binary.LittleEndian, &n); err != nil {
+		return err
+	}
+	r.applied.Store(n)
+	r.restored.Store(n)
+	return nil
+}
+
+type count int64
+
+func (c count) Persist(w io.Writer) error { return binary.Write(w, binary.LittleEndian, int64(c)) }
+
+// run opens a node that is a cluster by itself and gives it to do.
+func run(t *testing.T, cfg hraft.Config, do func(*hraft.Engine, *raftstore.Log)) {
+	t.Helper()
+	e, err := hraft.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := raftstore.NewLog(e, raftstore.Config{})
+	do(e, l)
+	if err := errors.Join(l.Close(), e.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSnapshotBySize: large entries cause a snapshot long before there are many.
+func TestSnapshotBySize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := new(hrafttest.Disk)
+		cfg := one(t, disk)
+		cfg.Machine, cfg.SnapshotBytes, cfg.SnapshotInterval = new(recorder), 1<<20, time.Hour
+		run(t, cfg, func(_ *hraft.Engine, l *raftstore.Log) {
+			if _, _, err := propose(t, l); err != nil {
+				t.Fatal(err)
+			}
+			for range 25 {
+				if _, _, err := l.Propose(t.Context(), make([]byte, 100<<10)); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+			}
+		})
+		if snapshots, err := disk.Open().List(); err != nil || len(snapshots) != 2 {
+			t.Errorf("%d snapshots, %v", len(snapshots), err)
+		}
+	})
+}
+
+// spoiled spoils the newest snapshot.
+type spoiled struct{ *hrafttest.Stores }
+
+func (s spoiled) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, r, err := s.Stores.Open(id)
+	if metas, _ := s.List(); err == nil && id == metas[0].ID {
+		data, _ := io.ReadAll(r)
+		data[len(data)/2] ^= 1
+		r = io.NopCloser(bytes.NewReader(data))
+	}
+	return meta, r, err
+}
+
+// TestDamagedSnapshot: a node whose newest snapshot is not what was written does not
+// start, even if there is an older one; nor does one whose log has a gap.
+func TestDamagedSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := new(hrafttest.Disk)
+		cfg := one(t, disk)
+		cfg.Machine, cfg.TrailingEntries = new(recorder), 1000
+		run(t, cfg, func(e *hraft.Engine, l *raftstore.Log) {
+			for range 20 {
+				if _, _, err := propose(t, l); err != nil {
+					t.Fatal(err)
+				}
+				if err := e.Snapshot(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		damaged := one(t, disk)
+		damaged.Machine = new(recorder)
+		damaged.SnapshotStore = spoiled{damaged.SnapshotStore.(*hrafttest.Stores)}
+		if _, err := hraft.Open(damaged); err == nil || !strings.Contains(err.Error(), "snapshots") {
+			t.Errorf("open with a damaged snapshot: %v", err)
+		}
+		gap := one(t, disk)
+		gap.Machine = new(recorder)
+		gap.SnapshotStore = new(hrafttest.Disk).Open()
+		if err := gap.LogStore.DeleteRange(1, 10); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := hraft.Open(gap); err == nil || !strings.Contains(err.Error(), "log not found") {
+			t.Errorf("open with a gap: %v", err)
+		}
+		whole, machine := one(t, disk), new(recorder)
+		whole.Machine = machine
+		run(t, whole, func(_ *hraft.Engine, l *raftstore.Log) {
+			if _, _, err := propose(t, l); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if machine.restored.Load() != 21 || machine.applied.Load() != 23 {
+			t.Errorf("restored to %d, applied %d", machine.restored.Load(), machine.applied.Load())
 		}
 	})
 }

@@ -6,9 +6,20 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A placedStore gives readers that know where in the log their snapshot is: raft hands
-// an FSM only the reader.
+// A placedStore has one snapshot, and gives readers that know where in the log it is:
+// raft hands an FSM only the reader.
 type placedStore struct{ raft.SnapshotStore }
+
+// List is part of raft.SnapshotStore: the newest only. raft would start from an older
+// one if that is damaged, and the log need not go back that far: the node would forget
+// what it has told others that it has, and vote as if it never had.
+func (s placedStore) List() ([]*raft.SnapshotMeta, error) {
+	metas, err := s.SnapshotStore.List()
+	if err != nil {
+		return nil, err // raft's, as in Open
+	}
+	return metas[:min(1, len(metas))], nil
+}
 
 // Open is part of raft.SnapshotStore.
 func (s placedStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
