@@ -196,15 +196,27 @@ func (n *node) beforeFounding() (found func()) {
 const leaderWait = time.Second
 
 func TestNoLeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := start(t, nil)
-		begin := time.Now()
-		_, err := n.api.ListSessions(t.Context(), &coordv1.ListSessionsRequest{})
-		wantReason(t, err, coordv1.Reason_REASON_NO_LEADER)
-		if d := time.Since(begin); d != leaderWait {
-			t.Errorf("after %v", d)
-		}
-	})
+	starts := map[string]func(*testing.T) *node{
+		"never had one": func(t *testing.T) *node { return start(t, nil) },
+		"lost it": func(t *testing.T) *node {
+			n := leading(t)
+			n.engine.follow("")
+			return n
+		},
+	}
+	for name, start := range starts {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := start(t)
+				begin := time.Now()
+				_, err := n.api.ListSessions(t.Context(), &coordv1.ListSessionsRequest{})
+				wantReason(t, err, coordv1.Reason_REASON_NO_LEADER)
+				if d := time.Since(begin); d != leaderWait {
+					t.Errorf("after %v", d)
+				}
+			})
+		})
+	}
 }
 
 func TestBootstrapIsTriedAgain(t *testing.T) {

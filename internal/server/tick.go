@@ -90,7 +90,8 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 	}
 }
 
-// found begins the cluster, unless that is done or under way.
+// found begins the cluster, unless that is done or under way. If it fails this leadership
+// is over, and the next one tries again.
 func (s *Server) found() {
 	if s.cfg.Replica.clusterID() != "" || !s.founding.CompareAndSwap(false, true) {
 		return
@@ -101,7 +102,6 @@ func (s *Server) found() {
 		s.founding.Store(false)
 		if err != nil {
 			s.cfg.Logger.Warn("found cluster", "err", err)
-			s.cfg.Replica.poke() // try again, if this node still leads
 		} else if result != park.Done {
 			s.cfg.Logger.Error("found cluster", "result", result)
 		}
