@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,22 +82,23 @@ func TestLeaderPausedUnderLoad(t *testing.T) {
 		const clients, workers, rounds = 4, 8, 30
 		idle := cluster.Dial(client.WithTTL(3 * time.Second))
 		idleHold := must(idle.Mutex("idle").LockContext(t.Context()))(t)
-		in, done := make(map[string]int), 0
+		var in [3]int // guarded by m0 to m2
+		var done atomic.Int32
 		var wg sync.WaitGroup
 		for range clients {
 			c := cluster.Dial(client.WithTTL(3*time.Second), client.WithOnLost(func(e *client.LostError) { t.Error(e) }))
 			for w := range workers {
-				name := fmt.Sprint("m", w%3)
-				mu := c.Mutex(name)
+				here := &in[w%len(in)]
+				mu := c.Mutex(fmt.Sprint("m", w%len(in)))
 				wg.Go(func() {
 					for range rounds {
 						mu.Lock()
-						if in[name]++; in[name] != 1 {
-							t.Errorf("%d are in %s", in[name], name)
+						if *here++; *here != 1 {
+							t.Errorf("%d are in", *here)
 						}
 						time.Sleep(time.Millisecond)
-						in[name]--
-						done++
+						*here--
+						done.Add(1)
 						mu.Unlock()
 					}
 				})
@@ -110,8 +112,8 @@ func TestLeaderPausedUnderLoad(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 		}
 		wg.Wait()
-		if done != clients*workers*rounds {
-			t.Errorf("%d rounds", done)
+		if n := done.Load(); n != clients*workers*rounds {
+			t.Errorf("%d rounds", n)
 		}
 		if err := idleHold.Err(); err != nil {
 			t.Errorf("the idle session ended early: %v", err)

@@ -58,6 +58,7 @@ func TestRevoke(t *testing.T) {
 				t.Errorf("before the Unlock another gets %v", err)
 			}
 			wantErr(t, h.Unlock(t.Context()), client.ErrLost)
+			<-before.Context().Done() // at the next renewal at the latest
 			again := must(a.Mutex("n").LockContext(t.Context()))(t)
 			if a.Session().ID == before.ID || again.Err() != nil {
 				t.Errorf("session %v after %v, hold %v", a.Session().ID, before.ID, again.Err())

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 func TestRWMutex(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
-		var readers, writers, together int
+		var readers, writers, together atomic.Int32
 		var wg sync.WaitGroup
 		for range 3 {
 			rw := cluster.Dial().RWMutex("rw")
@@ -20,13 +21,14 @@ func TestRWMutex(t *testing.T) {
 				wg.Go(func() {
 					for range 5 {
 						rw.RLock()
-						readers++
-						together = max(together, readers)
-						if writers != 0 {
+						if readers.Add(1) > 1 {
+							together.Add(1)
+						}
+						if writers.Load() != 0 {
 							t.Error("a reader beside a writer")
 						}
 						time.Sleep(time.Millisecond)
-						readers--
+						readers.Add(-1)
 						rw.RUnlock()
 					}
 				})
@@ -34,17 +36,17 @@ func TestRWMutex(t *testing.T) {
 			wg.Go(func() {
 				for range 5 {
 					rw.Lock()
-					if writers++; writers != 1 || readers != 0 {
-						t.Errorf("%d writers beside %d readers", writers, readers)
+					if w, r := writers.Add(1), readers.Load(); w != 1 || r != 0 {
+						t.Errorf("%d writers beside %d readers", w, r)
 					}
 					time.Sleep(time.Millisecond)
-					writers--
+					writers.Add(-1)
 					rw.Unlock()
 				}
 			})
 		}
 		wg.Wait()
-		if together < 2 {
+		if together.Load() == 0 {
 			t.Error("readers were never together")
 		}
 	})
