@@ -15,8 +15,30 @@
 //  5. Every byte of a snapshot that reaches the Machine has passed a checksum that
 //     travelled with it.
 //
-// raft's faults are guarded by wrappers around its Transport and its stores
-// (guard, stopLog, stopStable), so that a test of a fault can leave one out.
+// # Faults of the libraries, and what is done about them here
+//
+// Guards are wrappers around raft's Transport and stores, so that a test of a fault can
+// leave one out.
+//
+//   - A pipeline wedges for good after a bad response: there are none (guard).
+//   - A write error makes a leader only step down, and a follower try again; an error of
+//     the stable store makes raft panic: stopLog, stopStable.
+//   - A failed proposal may be on disk: translate.
+//   - Futures that never come: await, and Close, which first waits for those that will.
+//   - A transfer that fails may leave a leader refusing all entries: stuck.
+//   - The channel that tells of leadership blocks raft's goroutine: watch uses
+//     observations that may be dropped.
+//   - Entries are not verified when they are read: the envelope, in fsm.
+//   - The snapshot a node was sent is not verified, and an older one than the newest is
+//     taken at the start if need be: frames, placedStore.
+//   - A bootstrap may be killed between its two writes: finishBootstrap.
+//   - The log's cache is bounded only by the number of entries: cachedLog.
+//   - Entries that were deleted are still served, for a while: cachedLog.
+//
+// Not guarded yet: a late InstallSnapshot that wipes a newer log; a vote torn between
+// its two writes; a follower with a stale end of its log behind a snapshot; a disk that
+// stalls (the leader keeps its leadership; its entries time out, and Log asks for a
+// transfer).
 //
 // It knows nothing of what is in an entry beyond the envelope of raftstore.
 package hraft
