@@ -378,6 +378,27 @@ func TestHalfCloseGetsItsAnswers(t *testing.T) {
 	})
 }
 
+func TestEachSeqIsAnsweredOnceAndInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		a := open(t, n.api, 1)
+		const frames, each = 4, 8 << 10
+		go func() {
+			for f := range uint64(frames) {
+				ops := make([]*coordv1.Op, each)
+				for i := range ops {
+					ops[i] = noop()
+					ops[i].Seq = f*each + uint64(i) + 1 //nolint:gosec // small
+				}
+				a.sendFrame(frame(ops...))
+			}
+		}()
+		for seq := range uint64(frames * each) {
+			a.want(seq+1, coordv1.Code_CODE_DONE)
+		}
+	})
+}
+
 func TestUnreadOutboxIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := leading(t)
