@@ -168,8 +168,8 @@ func (c *conn) failed(l *link, hint string) {
 	l.close()
 }
 
-// suspect has l asked whether it is alive and still leads, because it owes somebody an
-// answer. If not, it has failed.
+// suspect has l asked whether it is alive and still the one to talk to, because it owes
+// somebody an answer. If not, it has failed.
 func (c *conn) suspect(l *link) {
 	select {
 	case c.suspects <- l:
@@ -182,7 +182,7 @@ func (c *conn) serveSuspects(ctx context.Context) {
 		select {
 		case l := <-c.suspects:
 			st, err := askSuspect(ctx, l)
-			if err != nil || l.leads && !st.GetLeading() {
+			if err != nil || l.stale(st) {
 				c.failed(l, st.GetLeaderAddress())
 			}
 		case <-ctx.Done():

@@ -35,6 +35,15 @@ type link struct {
 	cc      *grpc.ClientConn
 	dialled atomic.Pointer[error] // the last error of the dialler
 	leads   bool                  // it led when it was chosen
+	around  string                // else: the leader that could not be reached then
+}
+
+// stale reports whether there is a better link to use, by what the node says now.
+func (l *link) stale(st *coordv1.StatusResponse) bool {
+	if l.leads {
+		return !st.GetLeading()
+	}
+	return st.GetLeaderAddress() != l.around
 }
 
 func (n network) link(addr string) (*link, error) {

@@ -224,3 +224,20 @@ func TestLockInOneHandle(t *testing.T) {
 		}
 	})
 }
+
+// A sync-shaped Unlock does not wait for the network.
+func TestUnlockDoesNotWait(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		a, b := cluster.Dial(), cluster.Dial()
+		mu := a.Mutex("m")
+		mu.Lock()
+		cluster.Pause(a)
+		start := time.Now()
+		mu.Unlock()
+		if d := time.Since(start); d != 0 {
+			t.Errorf("took %v", d)
+		}
+		cluster.Resume(a)
+		pass(b.Mutex("m"))
+	})
+}

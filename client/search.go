@@ -57,6 +57,7 @@ func (c *conn) find(ctx context.Context, hint string) (*link, error) {
 		}
 		return leader, nil
 	case f.via != nil:
+		f.via.link.around = f.via.status.GetLeaderAddress()
 		return f.via.link, nil
 	}
 	return nil, f.err()

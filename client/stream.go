@@ -85,6 +85,9 @@ func (k *courier) serve(ctx context.Context) (attached bool, err error) {
 		err = k.attach(cut, stream, attach)
 	}
 	if attached = err == nil; attached {
+		if !l.leads {
+			k.conn.suspect(l) // the leader may be another by now, and in reach
+		}
 		err = k.carry(ctx, l, stream, attach.Epoch)
 	}
 	return attached, k.streamEnded(ctx, l, attach.Session, err)
@@ -137,6 +140,9 @@ func (k *courier) attach(cut func(error), stream opStream, a lessee.Attach) erro
 	k.after()
 	k.mu.Unlock()
 	k.opened(nil)
+	if a.Replaces != 0 {
+		k.cfg.network.logger.Info("session opened anew", "session", string(sessionID(resp.GetAttached().GetSessionId())))
+	}
 	kick(k.due)
 	kick(k.write)
 	return nil

@@ -1,0 +1,49 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/server"
+)
+
+// What the server's table makes of a reason, this one undoes.
+func TestReasonsRoundTrip(t *testing.T) {
+	sentinels := map[coordv1.Reason]error{
+		coordv1.Reason_REASON_INVALID:         ErrInvalid,
+		coordv1.Reason_REASON_NO_LEADER:       ErrUnavailable,
+		coordv1.Reason_REASON_UNKNOWN_OUTCOME: ErrUnknown,
+		coordv1.Reason_REASON_SESSION_OVER:    ErrLost,
+		coordv1.Reason_REASON_NOT_YOURS:       ErrLost,
+		coordv1.Reason_REASON_LIMIT:           ErrLimit,
+		coordv1.Reason_REASON_OVERLOADED:      ErrUnavailable,
+		coordv1.Reason_REASON_STOPPING:        ErrUnavailable,
+		coordv1.Reason_REASON_NOT_FOUND:       ErrNotFound,
+		coordv1.Reason_REASON_OLD_EPOCH:       nil, // a user never sees it
+		coordv1.Reason_REASON_GAP:             nil,
+	}
+	for n := range coordv1.Reason_name {
+		reason := coordv1.Reason(n)
+		if reason == coordv1.Reason_REASON_UNSPECIFIED {
+			continue
+		}
+		want, known := sentinels[reason]
+		if !known {
+			t.Errorf("%v has no sentinel", reason)
+		}
+		err := server.Error(reason, "what: why; what next", map[string]string{"leader": "n2:7600"})
+		r := refusedBy(fmt.Errorf("wrapped: %w", err))
+		if r.reason != reason || r.leader() != "n2:7600" || want != nil && !errors.Is(r, want) {
+			t.Errorf("%v became %v (%v)", reason, r.reason, r)
+		}
+		if _, over := r.sessionOver(); over != errors.Is(r, ErrLost) {
+			t.Errorf("%v: over: %v", reason, over)
+		}
+	}
+	r := refusedBy(errors.New("of the network"))
+	if r.reason != 0 || !r.aboutTheLink() {
+		t.Errorf("%+v", r)
+	}
+}
