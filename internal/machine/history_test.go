@@ -270,7 +270,11 @@ func (h *history) apply(increment int64, commands ...machine.Command) {
 		}
 		commands[i] = got
 	}
+	before := h.machine.Clock()
 	results, events := h.machine.Apply(h.index, increment, commands)
+	if h.machine.Clock() != before+park.Clock(increment) {
+		h.tb.Fatalf("entry %d: the clock was %d, is %d after %d", h.index, before, h.machine.Clock(), increment)
+	}
 	h.model.choice = func(id park.ID) int {
 		for _, e := range events {
 			if e.Type == machine.EventOutcome && e.Session == id.Session && e.Seq == id.Seq && e.Code == park.Granted {

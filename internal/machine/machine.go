@@ -24,7 +24,7 @@ const (
 	MaxSessions = 100_000
 	MaxWaiters  = 100_000   // on one object
 	MaxParked   = 1_000_000 // arms of all waits, when one is admitted
-	MaxWanted   = 1 << 20   // seqs in an Attach
+	MaxWanted   = 1 << 18   // seqs in an Attach: more than can be open, and each is answered
 	MaxEnds     = 4_096     // sessions that end in one entry
 
 	// MaxFloor is the highest floor of tokens, unix milliseconds << 20 in the year 2109.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
 )
 
 func written(t testing.TB, m *machine.Machine) []byte {
@@ -54,6 +56,39 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 	if !bytes.Equal(written(t, m), golden) {
 		t.Error("what the golden snapshot is of is written otherwise now")
+	}
+}
+
+// A snapshot is written by one goroutine while another goes on applying entries, and is
+// of the moment at which it was taken. The race detector watches.
+func TestSnapshotWhileApplying(t *testing.T) {
+	r := newRig(t)
+	s := r.open(4, minute)
+	for n := range 2000 {
+		r.frame(s+park.SessionID(n%4), lockOp(fmt.Sprint("x", n/2)), permitsOp("s", 1, 10_000))
+	}
+	for range 5 {
+		snapshot, hash := r.machine.Snapshot(), r.machine.Hash()
+		done := make(chan []byte)
+		go func() {
+			var b bytes.Buffer
+			if _, err := snapshot.WriteTo(&b); err != nil {
+				t.Error(err)
+			}
+			done <- b.Bytes()
+		}()
+		for n := range 300 {
+			id := s + park.SessionID(n%4)
+			r.frame(id, endOp(park.Seq(1+n)), lockOp(fmt.Sprint("y", n)), permitsOp("s", 1, 0))
+		}
+		r.check()
+		again, err := machine.Restore(bytes.NewReader(<-done))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Hash() != hash || snapshot.Hash() != hash {
+			t.Fatalf("hash %#x when taken, %#x written, %#x now", hash, again.Hash(), snapshot.Hash())
+		}
 	}
 }
 
