@@ -124,10 +124,17 @@ func (o *order) attach(a *machine.Attach, events []machine.Event) {
 			continue
 		}
 		if a.Session == 0 {
+			if o.sessions[e.Session] != nil {
+				continue // the Attach is in this entry twice, and opened two
+			}
 			o.sessions[e.Session] = &seen{epoch: a.Epoch, ttl: park.Clock(a.TTL)}
 			continue
 		}
-		o.sessions[a.Session].epoch = a.Epoch
+		s := o.sessions[a.Session]
+		if a.Epoch <= s.epoch {
+			continue // the same, twice
+		}
+		s.epoch = a.Epoch
 		for id, x := range o.waits {
 			if id.Session == a.Session && !listed(a.Wanted, id.Seq) {
 				x.gone = o.entry

@@ -66,8 +66,8 @@ func sessionBugs() []bug {
 			dir + "due.go", "	for _, id := range unlisted(m.lot.Of(s), nil) {\n		m.leave(id)\n	}\n", "",
 		}}},
 		{"delay-after-unlock", "a lock-delay follows a clean release", []edit{{
-			dir + "frame.go", "	if _, waited := m.leave(target); !waited {\n		m.release(target)\n	}\n",
-			"	if _, waited := m.leave(target); !waited {\n" +
+			dir + "frame.go", "	if !m.leave(target) {\n		m.release(target)\n	}\n",
+			"	if !m.leave(target) {\n" +
 				"		if h, ok := m.book.Hold(target); ok && h.Delay > 0 && h.Free == 0 {\n" +
 				"			m.delay(target, h)\n		} else {\n			m.release(target)\n		}\n	}\n",
 		}}},
