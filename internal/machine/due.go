@@ -28,7 +28,7 @@ func (m *Machine) due() {
 
 // dueCall ends a wait whose limit has passed, or a lock-delay.
 func (m *Machine) dueCall(id park.ID) {
-	if _, waited := m.leave(id); waited {
+	if m.leave(id) {
 		m.answer(id, park.TimedOut, 0)
 		return
 	}

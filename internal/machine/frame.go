@@ -102,7 +102,7 @@ func (m *Machine) endCall(id park.ID, to park.Seq) {
 		return
 	}
 	target := park.ID{Session: id.Session, Seq: to}
-	if _, waited := m.leave(target); !waited {
+	if !m.leave(target) {
 		m.release(target)
 	}
 	m.answer(id, park.Done, 0)

@@ -90,15 +90,6 @@ func (m *model) call(s *modelSession, seq park.Seq) *modelCall {
 	return nil
 }
 
-func (m *model) open(s *modelSession) (n int) {
-	for _, c := range m.calls {
-		if c.s == s && c.state != closed {
-			n++
-		}
-	}
-	return n
-}
-
 func (m *model) tell(format string, args ...any) {
 	m.events = append(m.events, fmt.Sprintf(format, args...))
 }

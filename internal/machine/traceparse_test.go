@@ -27,11 +27,9 @@ type trace struct {
 
 // A peer is what the client of a session knows.
 type peer struct {
-	name     string
-	id       park.SessionID
-	secret   machine.Secret
-	instance uint64
-	epoch    uint64
+	name  string
+	id    park.SessionID
+	epoch uint64
 }
 
 func newTrace(t *testing.T) *trace {

@@ -189,16 +189,16 @@ func (m *Machine) park(id park.ID, w park.Waiter, limit int64) {
 }
 
 // leave takes a wait off its queues. It reports whether id waited.
-func (m *Machine) leave(id park.ID) (park.Waiter, bool) {
+func (m *Machine) leave(id park.ID) bool {
 	w, ok := m.lot.Leave(id, m.touch)
 	if !ok {
-		return w, false
+		return false
 	}
 	if w.Until != 0 {
 		m.book.StopAlarm(w.Until, id)
 	}
 	m.book.Unpark(id)
-	return w, true
+	return true
 }
 
 // release gives back all that a call holds. It reports whether it held anything.
