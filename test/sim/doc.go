@@ -23,12 +23,13 @@
 //     all nodes have the same hash; that a restored snapshot has it.
 //  2. As the users see it: holds that a client surely has (its deadline has not passed on
 //     its clock) exclude each other, and permits are within the limit; tokens rise; every
-//     call has one final outcome that fits what was asked.
-//  3. As the log sees it: grants on an object follow the order in which the waits were
-//     committed (order.go).
-//  4. After the faults: every call ends, within the TTLs and lock-delays at hand; after
-//     Leave no hold, no wait and no session is left; and the permits that clients believed
-//     to hold were those that the machine had.
+//     call has one final outcome, which fits what was asked and what it did: a change
+//     that is done was done once, one that is not was never.
+//  3. As the log sees it, read a second time by a dumb model (order.go): grants on an object
+//     follow the order in which the waits were committed and find it free, lock-delays and
+//     revocations are kept, and after each entry every hold that a client surely has is
+//     there, with as many permits as it believes.
+//  4. After the faults: every call ends, and after Leave no hold, wait or session is left.
 //  5. That the runs reach what they are for: each state in tally.go, once in so many runs.
 //
 // A failure is shrunk, to fewer faults, clients, objects and less time, and printed as a

@@ -138,7 +138,7 @@ func (w *world) heal() {
 	}
 }
 
-// calm reports whether every user is done, and no lock-delay runs.
+// calm reports whether every user is done.
 func (w *world) calm() bool {
 	for _, c := range w.clients {
 		for _, u := range c.users {
