@@ -19,7 +19,6 @@ func floorSync(dir string) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("measure synced write: %w", err)
 	}
-	defer os.Remove(f.Name())
 	defer f.Close()
 	if _, err := f.Write(make([]byte, 1<<20)); err != nil {
 		return 0, fmt.Errorf("measure synced write: %w", err)

@@ -114,7 +114,7 @@ func TestCommandIsGoneBeforeTheLockIsAnothers(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill() //nolint:errcheck // it is gone, as the test shows
+	defer cmd.Process.Kill()
 	_ = w.Close()
 	out := bufio.NewReader(r)
 	if line, err := out.ReadString('\n'); line != "ready\n" {

@@ -300,3 +300,22 @@ func TestHostileNumbers(t *testing.T) {
 		t.Error("the clock does not survive a snapshot")
 	}
 }
+
+// Of three arms that are free each is taken about as often (D3).
+func TestSelectIsFair(t *testing.T) {
+	const rounds = 3000
+	r := newRig(t)
+	s := r.open(1, minute)
+	op := lockOp("a")
+	op.Wait.Arms = append(op.Wait.Arms, lockOp("b").Wait.Arms[0], lockOp("c").Wait.Arms[0])
+	var taken [3]int
+	for range rounds {
+		taken[r.frame(s, op)[0].Arm]++
+		r.frame(s, endOp(r.last[s]))
+	}
+	for arm, n := range taken {
+		if n < rounds/3-150 || n > rounds/3+150 { // six standard deviations
+			t.Errorf("arm %d was taken %d times of %d: %v", arm, n, rounds, taken)
+		}
+	}
+}

@@ -14,8 +14,8 @@ import (
 // limit ends a test that hangs.
 const limit = 3 * time.Minute
 
-// binaries is where TestMain put coordd and coordctl.
-var binaries string //nolint:gochecknoglobals // built once for all tests
+// binaries is where TestMain put coordd and coordctl, built once for all tests.
+var binaries string
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv("E2E_ROLE"); role != "" {
