@@ -120,8 +120,9 @@ func TestLateUnlockIsOwed(t *testing.T) {
 		// Another handle of the same session is a stranger, and is let in.
 		sibling := a.Mutex("m")
 		sibling.Lock()
-		mu.Unlock() // late
-		wantHeld(t, b, client.KindLock, "m", 1, 0)
+		mu.Unlock() // late; now the second goroutine asks, and waits for the sibling
+		cluster.AwaitWaiters(client.KindLock, "m", 1)
+		wantHeld(t, b, client.KindLock, "m", 1, 1)
 		if b.Mutex("m").TryLock() {
 			t.Error("the late Unlock freed the sibling's hold")
 		}
