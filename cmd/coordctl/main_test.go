@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -17,11 +18,25 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(attentive{m}, map[string]func(){
 		// A session of its own, so that the tests are the same with a terminal and
 		// without. Under ttyin it leads one already, and keeps that.
 		"coordctl": func() { _, _ = syscall.Setsid(); main() },
 	})
+}
+
+// attentive runs tests whose commands begin with no signal ignored, even if the tests
+// themselves were started under nohup or in the background of a script: what is caught
+// here is back at its default there.
+type attentive struct{ *testing.M }
+
+func (m attentive) Run() int {
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
+	return m.M.Run()
 }
 
 // TestUsage is everything that needs no cluster: what is refused before one is asked,
