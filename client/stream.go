@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -191,6 +192,10 @@ func (k *courier) send(ctx context.Context, l *link, stream opStream, unheard *a
 				k.conn.suspect(l)
 			}
 		case <-k.write:
+			// An answer of many outcomes readies as many goroutines. They run first, so that
+			// what they ask for next is one frame and not as many: a frame costs far more
+			// than an op.
+			runtime.Gosched()
 			sent, err := k.sendAll(stream, unheard)
 			if err != nil {
 				return

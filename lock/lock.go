@@ -134,13 +134,11 @@ func (r *Room) Commit(id park.ID, a park.Arm) {
 // Release gives back n of what a call holds of an arm's object; at most all it has.
 func (r *Room) Release(id park.ID, on park.Object, n int64) {
 	at := spot{on, id}
-	share, ok := r.holders.Get(at)
+	share, ok := r.holders.Delete(at)
 	if !ok || n > share.N {
 		panic("lock: more is released than is held")
 	}
-	if share.N -= n; share.N == 0 {
-		r.holders.Delete(at)
-	} else {
+	if share.N -= n; share.N > 0 {
 		r.holders.Put(at, share)
 	}
 	r.permits(on, -n)

@@ -87,25 +87,25 @@ func (m *Machine) try(w *park.Waiter) (arm int, ok bool) {
 			return i, true
 		case free:
 			ready++
+			arm = i
 		case w.Commit == park.Every:
 			return 0, false
 		}
 	}
-	if ready == 0 {
+	switch {
+	case ready == 0:
 		return 0, false
-	}
-	if w.Commit == park.Every {
+	case w.Commit == park.Every:
 		return every, true
+	case ready == 1:
+		return arm, true
 	}
 	return m.choose(w, ready), true
 }
 
-// choose takes a fair one of the ready arms (SEMANTICS D3).
+// choose takes a fair one of several ready arms (SEMANTICS D3).
 func (m *Machine) choose(w *park.Waiter, ready int) int {
-	nth := 0
-	if ready > 1 {
-		nth = int(mix64(m.steps) % uint64(ready)) //nolint:gosec // ready is at most MaxArms
-	}
+	nth := int(mix64(m.steps) % uint64(ready)) //nolint:gosec // ready is at most MaxArms
 	for i := range w.Arms {
 		if m.free(w, i) {
 			if nth == 0 {
