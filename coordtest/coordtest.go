@@ -3,6 +3,7 @@ package coordtest
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -51,9 +52,11 @@ func NewCluster(t testing.TB, n int, opts ...Option) *Cluster {
 	if n < 1 || n > maxNodes {
 		t.Fatalf("coordtest: %d nodes, not 1 to %d", n, maxNodes)
 	}
+	out := &output{w: t.Output()}
+	t.Cleanup(out.close)
 	c := &Cluster{
 		t:       t,
-		logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
+		logger:  slog.New(slog.NewTextHandler(out, nil)),
 		peers:   hrafttest.NewNetwork(),
 		clients: hrafttest.NewNetwork(),
 		hosts:   make(map[*client.Client]string),
@@ -76,6 +79,25 @@ func NewCluster(t testing.TB, n int, opts ...Option) *Cluster {
 	}
 	c.Leader()
 	return c
+}
+
+// An output is a test's until the cluster is stopped. raft does not wait for its
+// goroutine that accepts connections, and a word of it after the test would be a panic.
+type output struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(b)
+}
+
+func (o *output) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.w = io.Discard
 }
 
 // An Option configures a cluster.

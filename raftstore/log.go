@@ -50,8 +50,9 @@ type Log struct {
 
 	mu     sync.Mutex
 	phase  phase
-	asleep bool // the goroutine is to be woken
-	tick   bool // an entry is wanted, even an empty one
+	asleep bool  // the goroutine is to be woken
+	tick   bool  // an entry is wanted, even an empty one
+	ahead  queue // goes first
 	queue  queue
 	bytes  int // of commands taken and not yet answered; what MaxUncommittedBytes bounds
 }
@@ -95,7 +96,7 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (index uint64, result any
 		return 0, nil, fmt.Errorf("propose: %w", context.Cause(ctx))
 	}
 	w, _ := l.waiters.Get().(*waiter)
-	if err := l.take(command{data: cmd, done: w.done}, false); err != nil {
+	if err := l.take(command{data: cmd, done: w.done}, Ordinary); err != nil {
 		l.waiters.Put(w)
 		return 0, nil, err
 	}
@@ -112,12 +113,12 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (index uint64, result any
 }
 
 // Submit is Propose that does not wait: commands of one goroutine enter the log in the
-// order of their Submits, or an earlier one failed and so will the later ones of the
-// same leadership. done is called once and must not block: from the goroutine of the
-// log, or, if the command is refused at once, from Submit itself. It may be nil. Urgent
-// commands (renewals, releases) are never ErrOverloaded. The log keeps cmd.
-func (l *Log) Submit(cmd []byte, urgent bool, done func(index uint64, result any, err error)) {
-	if err := l.take(command{data: cmd, done: done}, urgent); err != nil && done != nil {
+// order of their Submits (but for those that go Ahead), or an earlier one failed and so
+// will the later ones of the same leadership. done is called once and must not block: from the goroutine of the
+// log, or, if the command is refused at once, from Submit itself. It may be nil.
+// The log keeps cmd.
+func (l *Log) Submit(cmd []byte, u Urgency, done func(index uint64, result any, err error)) {
+	if err := l.take(command{data: cmd, done: done}, u); err != nil && done != nil {
 		done(0, nil, err)
 	}
 }
@@ -153,12 +154,16 @@ func (l *Log) Close() error {
 }
 
 // take queues a command, or says why not.
-func (l *Log) take(c command, urgent bool) error {
+func (l *Log) take(c command, u Urgency) error {
 	l.mu.Lock()
-	err := l.refusal(c, urgent)
+	err := l.refusal(c, u)
 	wake := false
 	if err == nil {
-		l.queue.push(c)
+		if u == Ahead {
+			l.ahead.push(c)
+		} else {
+			l.queue.push(c)
+		}
 		l.bytes += c.size()
 		wake = l.rouse()
 	}
@@ -168,13 +173,13 @@ func (l *Log) take(c command, urgent bool) error {
 }
 
 // refusal is called with mu held.
-func (l *Log) refusal(c command, urgent bool) error {
+func (l *Log) refusal(c command, u Urgency) error {
 	switch {
 	case l.phase == phaseClosed:
 		return ErrClosed
 	case l.phase == phaseFollowing:
 		return ErrNotLeader
-	case !urgent && l.bytes+c.size() > l.cfg.MaxUncommittedBytes:
+	case u == Ordinary && l.bytes+c.size() > l.cfg.MaxUncommittedBytes:
 		return ErrOverloaded
 	}
 	return nil

@@ -156,12 +156,15 @@ func (p *proposer) next() bool {
 	l := p.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.phase == phaseClosed || l.queue.len() == 0 && !l.tick {
+	if l.phase == phaseClosed || l.ahead.len()+l.queue.len() == 0 && !l.tick {
 		l.asleep = true
 		return false
 	}
 	l.tick = false
-	p.batch = l.queue.take(p.batch, p.cfg.MaxEntryBytes)
+	p.batch = l.ahead.take(p.batch, p.cfg.MaxEntryBytes)
+	if l.ahead.len() == 0 {
+		p.batch = l.queue.take(p.batch, p.cfg.MaxEntryBytes)
+	}
 	return true
 }
 
@@ -184,7 +187,7 @@ func (p *proposer) stopLeading(err error) {
 	if l.phase == phaseLeading {
 		l.phase = phaseFollowing
 	}
-	waiting := l.queue.take(nil, math.MaxInt)
+	waiting := l.queue.take(l.ahead.take(nil, math.MaxInt), math.MaxInt)
 	l.bytes, l.tick, l.asleep = 0, false, false
 	if l.phase == phaseClosed {
 		err = ErrClosed

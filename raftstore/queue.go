@@ -9,6 +9,22 @@ type command struct {
 // size is what a command counts for: its bytes and what it costs to keep it.
 func (c command) size() int { return len(c.data) + 64 }
 
+// An Urgency says what load does to a command.
+type Urgency uint8
+
+const (
+	// Ordinary commands are refused with ErrOverloaded.
+	Ordinary Urgency = iota + 1
+
+	// Urgent commands never are.
+	Urgent
+
+	// Ahead is Urgent, and goes before all that waits: for commands without an order among
+	// others. Behind a long queue a renewal would come after the clock that the entries
+	// before it carry, and so too late (SEMANTICS A3).
+	Ahead
+)
+
 // A queue is the commands that wait, oldest first. The zero value is empty.
 type queue struct {
 	commands []command
@@ -27,12 +43,15 @@ func (q *queue) push(c command) {
 }
 
 // take moves the oldest commands to the end of batch: as many as have at most limit
-// bytes together, but at least one if there is one.
+// bytes together with what is there, but at least one if nothing is.
 func (q *queue) take(batch []command, limit int) []command {
 	n, size := 0, 0
+	for _, c := range batch {
+		size += len(c.data)
+	}
 	for _, c := range q.commands[q.head:] {
 		size += len(c.data)
-		if n > 0 && size > limit {
+		if len(batch)+n > 0 && size > limit {
 			break
 		}
 		n++

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"time"
 
@@ -20,7 +21,8 @@ const errorDomain = "coordd.dev"
 
 // node calls f with a connection to one endpoint.
 func node(ctx context.Context, endpoint string, f func(context.Context, grpc.ClientConnInterface) error) error {
-	conn, err := grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32))) // a list of many sessions
 	if err != nil {
 		return err
 	}
@@ -38,6 +40,7 @@ func (a *app) anyNode(ctx context.Context, what string, f func(context.Context, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.timeout))
 	defer cancel()
+	unheard := false // a try may have been carried out
 	for i, endpoint := range targets {
 		share, cancelShare := context.WithTimeout(ctx, a.shareOf(ctx, len(targets)-i))
 		err = node(share, endpoint, f)
@@ -45,11 +48,16 @@ func (a *app) anyNode(ctx context.Context, what string, f func(context.Context, 
 		if err == nil || !elsewhere(err) {
 			break
 		}
+		unheard = unheard || reason(err) == coordv1.Reason_REASON_UNSPECIFIED
 	}
 	if err == nil {
 		return nil
 	}
-	return callError(what, strings.Join(targets, ","), err)
+	fail := callError(what, strings.Join(targets, ","), err)
+	if unheard && fail.code == exitNotFound {
+		fail.next = "or it was there, and a first try that was not answered has done it"
+	}
+	return fail
 }
 
 func (a *app) shareOf(ctx context.Context, left int) time.Duration {

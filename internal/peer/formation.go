@@ -69,7 +69,7 @@ func Form(ctx context.Context, cfg FormConfig) ([]raftstore.Member, error) {
 	switch phase := id.Phase(); {
 	case phase != PhaseFresh && phase != PhaseForming:
 		return id.Servers(), nil
-	case phase == PhaseForming && len(cfg.Join) == 0:
+	case phase == PhaseForming && (len(cfg.Join) == 0 || cfg.Expect == 0):
 		return nil, fmt.Errorf("form cluster: directory %s began to form a cluster of several nodes: "+
 			"give --join and --bootstrap-expect again", id.Dir())
 	}

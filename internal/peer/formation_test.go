@@ -261,6 +261,31 @@ func TestFormTwoMinters(t *testing.T) {
 	})
 }
 
+// A node that has minted goes on with what it began, or says that it will not: told to
+// join only, it would decide a configuration of the others, without itself.
+func TestFormRefusesToJoinOnceItHasMinted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dirs["a:1"] = filepath.Join(t.TempDir(), "data")
+		id := openIdentity(t, w.dirs["a:1"])
+		if err := id.mint(); err != nil {
+			t.Fatal(err)
+		}
+		closeIdentity(t, id)
+		r := w.start("a:1", []string{"b:1"}, 0)
+		select {
+		case <-r.done:
+		case <-time.After(time.Minute):
+			r.stop()
+			t.Fatal("it goes on")
+		}
+		if r.err == nil || !strings.Contains(r.err.Error(), "--bootstrap-expect again") {
+			t.Errorf("phase %v, %v, %v", r.id.Phase(), r.servers, r.err)
+		}
+		r.stop()
+	})
+}
+
 func TestFormRefusesCommandLines(t *testing.T) {
 	tests := map[string]struct {
 		join   []string

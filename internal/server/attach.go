@@ -11,6 +11,7 @@ import (
 
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
+	"coordd.dev/raftstore"
 )
 
 const (
@@ -144,8 +145,11 @@ func (a *attachment) attach() error {
 		return err
 	}
 	// Taking up may not be refused for load: a session must be able to let go.
-	urgent := attach.Session != 0 || attach.Replaces != 0
-	a.submit(attach, urgent)
+	urgency := raftstore.Ordinary
+	if attach.Session != 0 || attach.Replaces != 0 {
+		urgency = raftstore.Urgent
+	}
+	a.submit(attach, urgency)
 	select {
 	case <-a.bound:
 		return nil
@@ -190,14 +194,14 @@ func (a *attachment) readFrame() error {
 		return err
 	}
 	a.server.renewals.ride()
-	a.submit(frame, urgent(frame))
+	a.submit(frame, urgencyOf(frame))
 	return nil
 }
 
-func (a *attachment) submit(c machine.Command, urgent bool) {
+func (a *attachment) submit(c machine.Command, u raftstore.Urgency) {
 	data := machine.AppendCommand(make([]byte, 0, sizeHint(c)), c)
 	a.window.take(len(data))
-	a.server.cfg.Log.Submit(data, urgent, func(_ uint64, _ any, err error) {
+	a.server.cfg.Log.Submit(data, u, func(_ uint64, _ any, err error) {
 		a.window.release(len(data))
 		if err != nil {
 			a.cut(func() error { return streamError(a.server.leaderHint(), err) })

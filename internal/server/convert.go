@@ -11,6 +11,7 @@ import (
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
 	"coordd.dev/lock"
+	"coordd.dev/raftstore"
 )
 
 // Bounds of a call or frame. The machine's own limits of an argument are its to enforce.
@@ -194,16 +195,16 @@ func appendArms(arms []park.Arm, in []*coordv1.Arm) []park.Arm {
 	return arms
 }
 
-// urgent says that a frame may not be refused for load: it lets go, or takes nothing.
-func urgent(f *machine.Frame) bool {
+// urgencyOf a frame that lets go, or takes nothing: it may not be refused for load.
+func urgencyOf(f *machine.Frame) raftstore.Urgency {
 	for i := range f.Ops {
 		switch f.Ops[i].Do {
 		case machine.DoEnd, machine.DoRelease, machine.DoNoop, machine.DoLeave:
 		default:
-			return false
+			return raftstore.Ordinary
 		}
 	}
-	return true
+	return raftstore.Urgent
 }
 
 func kindOf(k coordv1.Kind) park.Kind {

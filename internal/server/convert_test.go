@@ -172,7 +172,8 @@ func TestUrgentLetsGo(t *testing.T) {
 		"nothing in a seq's place": {[]machine.Op{op(machine.DoNoop)}, true},
 	}
 	for name, test := range tests {
-		if got := urgent(&machine.Frame{Ops: test.ops}); got != test.want {
+		got := urgencyOf(&machine.Frame{Ops: test.ops})
+		if (got == raftstore.Urgent) != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

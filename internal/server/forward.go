@@ -33,8 +33,15 @@ type forwarder struct {
 
 	mu     sync.Mutex
 	closed bool
-	conns  map[string]connection // by node id; as many as have led
+	conns  map[route]connection // twice as many as have led
 	calls  map[*passage]struct{}
+}
+
+// A route is a connection's purpose. Unary calls have one of their own: streams may be as
+// many as a connection takes, and renewals must not wait until one of them ends.
+type route struct {
+	node   string
+	stream bool
 }
 
 // A connection is to a node that leads, or has led.
@@ -55,14 +62,14 @@ func newForwarder(cfg Config, l *leader) *forwarder {
 	return &forwarder{
 		cfg:    cfg,
 		leader: l,
-		conns:  make(map[string]connection),
+		conns:  make(map[route]connection),
 		calls:  make(map[*passage]struct{}),
 	}
 }
 
 // unary passes one call on.
 func (f *forwarder) unary(ctx context.Context, leader, method string, req any) (any, error) {
-	ctx, c, err := f.begin(ctx, leader, method)
+	ctx, c, err := f.begin(ctx, route{node: leader}, method)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +87,7 @@ func (f *forwarder) unary(ctx context.Context, leader, method string, req any) (
 
 // stream passes one stream on. It ends when the leader ends it, or its client goes.
 func (f *forwarder) stream(ss grpc.ServerStream, leader string, info *grpc.StreamServerInfo) error {
-	ctx, c, err := f.begin(ss.Context(), leader, info.FullMethod)
+	ctx, c, err := f.begin(ss.Context(), route{node: leader, stream: true}, info.FullMethod)
 	if err != nil {
 		return err
 	}
@@ -130,8 +137,8 @@ func (c *passage) pump(ss grpc.ServerStream, up grpc.ClientStream, in protorefle
 }
 
 // begin prepares to pass a call on to the node that leads.
-func (f *forwarder) begin(ctx context.Context, leader, method string) (context.Context, *passage, error) {
-	addr, err := f.leader.find(ctx, leader)
+func (f *forwarder) begin(ctx context.Context, to route, method string) (context.Context, *passage, error) {
+	addr, err := f.leader.find(ctx, to.node)
 	if err != nil {
 		f.cfg.Logger.Warn("forward", "method", method, "err", err)
 		return nil, nil, errNoLeader(method, "")
@@ -141,12 +148,12 @@ func (f *forwarder) begin(ctx context.Context, leader, method string) (context.C
 	if f.closed {
 		return nil, nil, errStopping()
 	}
-	conn, err := f.connect(leader, addr)
+	conn, err := f.connect(to, addr)
 	if err != nil {
 		return nil, nil, fmt.Errorf("forward %s to %s: %w", method, addr, err)
 	}
 	ctx, cancel := context.WithCancelCause(outgoing(ctx, f.cfg.NodeID))
-	c := &passage{f: f, leader: leader, conn: conn, cancel: cancel}
+	c := &passage{f: f, leader: to.node, conn: conn, cancel: cancel}
 	f.calls[c] = struct{}{}
 	return ctx, c, nil
 }
@@ -160,10 +167,16 @@ func (c *passage) end(err error) {
 }
 
 // fault is the status for an error of the call to the leader. If that could not be
-// reached the address is forgotten, and the status has the given reason.
+// reached the address is forgotten, and the status has the given reason. A call that was
+// cut here may have been answered there: that it was refused is no more known than that
+// it was not.
 func (c *passage) fault(ctx context.Context, err error, reason coordv1.Reason) error {
 	if cause := context.Cause(ctx); hasReason(cause) {
-		return cause // cut here
+		if reason == coordv1.Reason_REASON_UNKNOWN_OUTCOME {
+			return Error(reason, fmt.Sprintf("forward to leader at %s: cut off: %s",
+				c.conn.addr, status.Convert(cause).Message()), nil)
+		}
+		return cause
 	}
 	if status.Code(err) != codes.Unavailable || hasReason(err) {
 		return err
@@ -192,9 +205,9 @@ func reserved(key string) bool {
 		key == "content-type" || key == "user-agent" || key == "te"
 }
 
-// connect returns the connection to a node. mu is held; it does not wait.
-func (f *forwarder) connect(node, addr string) (connection, error) {
-	old, ok := f.conns[node]
+// connect returns the connection of a route. mu is held; it does not wait.
+func (f *forwarder) connect(to route, addr string) (connection, error) {
+	old, ok := f.conns[to]
 	if ok && old.addr == addr {
 		return old, nil
 	}
@@ -205,8 +218,8 @@ func (f *forwarder) connect(node, addr string) (connection, error) {
 	if ok { // it moved
 		_ = old.Close() // fails only if it is closed already
 	}
-	f.conns[node] = connection{conn, addr}
-	return f.conns[node], nil
+	f.conns[to] = connection{conn, addr}
+	return f.conns[to], nil
 }
 
 func (f *forwarder) dialOptions() []grpc.DialOption {
@@ -234,9 +247,11 @@ func (f *forwarder) dialOptions() []grpc.DialOption {
 func (f *forwarder) cutOthers(leader string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if conn, ok := f.conns[leader]; ok && conn.GetState() == connectivity.TransientFailure {
-		_ = conn.Close() // fails only if it is closed already
-		delete(f.conns, leader)
+	for _, to := range []route{{leader, false}, {leader, true}} {
+		if conn, ok := f.conns[to]; ok && conn.GetState() == connectivity.TransientFailure {
+			_ = conn.Close() // fails only if it is closed already
+			delete(f.conns, to)
+		}
 	}
 	for c := range f.calls {
 		if c.leader != leader {

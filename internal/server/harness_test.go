@@ -38,6 +38,7 @@ type engine struct {
 	members []raftstore.Member
 	fail    error         // of the next Append, which is not applied
 	hold    chan struct{} // Append waits for it, if it is not nil
+	pace    time.Duration // what an Append takes
 }
 
 func newEngine(m raftstore.Machine) *engine {
@@ -52,8 +53,9 @@ func newEngine(m raftstore.Machine) *engine {
 
 func (e *engine) Append(ctx context.Context, data []byte) (uint64, []any, error) {
 	e.mu.Lock()
-	hold := e.hold
+	hold, pace := e.hold, e.pace
 	e.mu.Unlock()
+	time.Sleep(pace)
 	if hold != nil {
 		select {
 		case <-hold:
@@ -103,6 +105,13 @@ func (e *engine) lead() {
 
 func (e *engine) follow(leader string) {
 	e.set(func(s *raftstore.State) { s.Term++; s.Leader, s.LeaderID = false, leader })
+}
+
+// slow makes every entry take so long from now on.
+func (e *engine) slow(pace time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.pace = pace
 }
 
 func (e *engine) failNext(err error) {

@@ -68,6 +68,9 @@ func (c *cachedLog) StoreLogs(logs []*raft.Log) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(logs) > 0 && (c.oldest == 0 || logs[0].Index < c.oldest) {
+		c.oldest = logs[0].Index // the log was empty, or was deleted whole and begins lower
+	}
 	for _, l := range logs {
 		if l.Index != c.next {
 			c.drop(c.next)

@@ -135,6 +135,34 @@ func compareLogs(t *rapid.T, c *cachedLog, model *raft.InmemStore, next uint64) 
 	}
 }
 
+// TestCacheOnDisk: on raft-wal, which keeps what was deleted until its file goes, a log
+// that was empty when it was opened has no entry before its first, and one that was deleted
+// whole may begin anew below its old end.
+func TestCacheOnDisk(t *testing.T) {
+	d, err := OpenDisk(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c, err := newCachedLog(d.LogStore, 4, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l raft.Log
+	if err := errors.Join(c.StoreLogs(entriesFrom(1, 100, 10)), c.DeleteRange(1, 50)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.GetLog(7, &l); !errors.Is(err, raft.ErrLogNotFound) {
+		t.Errorf("entry 7, which was deleted: %v", err)
+	}
+	if err := errors.Join(c.DeleteRange(51, 100), c.StoreLogs(entriesFrom(81, 40, 10))); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.GetLog(90, &l); err != nil || l.Index != 90 {
+		t.Errorf("entry 90, which is there: %v, %v", l.Index, err)
+	}
+}
+
 // TestCacheFailedWrite: what was not written is not in the cache.
 func TestCacheFailedWrite(t *testing.T) {
 	store := &brokenStore{InmemStore: raft.NewInmemStore(), err: errBroken}

@@ -43,6 +43,13 @@ func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
 			return nil, fmt.Errorf("open disk: %w", err)
 		}
 	}
+	// What is acknowledged is in files that the first write makes and syncs; these are the
+	// ways to them.
+	for _, dir := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
+		if err := syncDir(dir); err != nil {
+			return nil, fmt.Errorf("open disk: %w", err)
+		}
+	}
 	if d.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
 		return nil, fmt.Errorf("open disk: %w", err)
 	}
@@ -62,6 +69,15 @@ func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
 	}
 	d.SnapshotStore = privateSnapshots{files, snapDir}
 	return d, nil
+}
+
+// syncDir makes what is in a directory durable, but not what is in that.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Close closes the files, and must come after the Engine's. Whatever was written is
