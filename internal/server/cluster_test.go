@@ -40,6 +40,7 @@ type member struct {
 	server  *server.Server
 	served  chan error
 	stopped bool
+	killed  bool
 }
 
 func startCluster(t *testing.T) *cluster {
@@ -127,7 +128,7 @@ func (c *cluster) stopMember(n *member) {
 	if err := n.server.Stop(ctx); err != nil {
 		c.t.Logf("stop %s: %v", n.id, err) // calls that an isolated node was to pass on
 	}
-	if err := <-n.served; err != nil {
+	if err := <-n.served; err != nil && !n.killed { // that closes its listener
 		c.t.Errorf("serve %s: %v", n.id, err)
 	}
 	if err := n.log.Close(); err != nil {
@@ -353,6 +354,7 @@ func TestLeaderChangesUnderStreams(t *testing.T) {
 		},
 		"kill and restart": func(c *cluster, leader int) {
 			n := c.nodes[leader]
+			n.killed = true
 			c.network.Kill(n.id)
 			n.disk.Crash()
 			c.stopMember(n)
