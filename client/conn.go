@@ -29,7 +29,6 @@ type conn struct {
 	network   network
 	endpoints []string
 	clock     *clock
-	instance  uint64 // names this process to the cluster, at random
 	renewals  renewals
 
 	stop context.CancelFunc
@@ -54,13 +53,12 @@ type search struct {
 	err  error
 }
 
-func newConn(n network, endpoints []string, instance uint64) *conn {
+func newConn(n network, endpoints []string) *conn {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &conn{
 		network:   n,
 		endpoints: endpoints,
 		clock:     newClock(),
-		instance:  instance,
 		stop:      stop,
 		couriers:  make(map[*courier]struct{}),
 		found:     make(chan struct{}),

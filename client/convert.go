@@ -11,17 +11,17 @@ import (
 // maxFrameBytes is half of what the server takes in a message.
 const maxFrameBytes = 512 << 10
 
-func attachOf(a lessee.Attach, instance uint64, cfg config) *coordv1.Attach {
+func (k *courier) attachOf(a lessee.Attach) *coordv1.Attach {
 	out := &coordv1.Attach{
 		SessionId: a.Session,
 		Secret:    a.Secret[:],
-		Instance:  instance,
+		Instance:  k.instance,
 		Epoch:     a.Epoch,
 		Wanted:    seqRanges(a.Wanted),
 	}
 	if a.Session == 0 {
-		out.Ttl = durationpb.New(cfg.ttl)
-		out.Who = &coordv1.Who{Name: cfg.name, Metadata: cfg.metadata}
+		out.Ttl = durationpb.New(k.cfg.ttl)
+		out.Who = &coordv1.Who{Name: k.cfg.name, Metadata: k.cfg.metadata}
 	}
 	if a.Replaces != 0 {
 		out.ReplacesId = a.Replaces

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,16 +14,22 @@ import (
 	"coordd.dev/internal/lessee"
 )
 
-// farewell is how long Close waits for pending releases to be sent.
-const farewell = time.Second
+const (
+	// farewell is how long Close waits for pending releases to be sent.
+	farewell = time.Second
+
+	// lookMost bounds how late a jump of the clock is noticed.
+	lookMost = time.Second
+)
 
 // A courier carries what one lessee says to the cluster and back, and brings it the
 // time. It decides nothing. Its goroutines are run (the stream, and its writer) and
 // keepTime; close stops them and waits.
 type courier struct {
-	cfg   config
-	conn  *conn
-	clock *clock
+	cfg      config
+	conn     *conn
+	clock    *clock
+	instance uint64 // names this courier to the cluster, at random
 
 	write chan struct{} // has a token when the lessee may have a frame
 	due   chan struct{} // has a token when the lessee's NextDue may be another
@@ -70,6 +77,7 @@ func newCourier(cfg config, c *conn) (*courier, error) {
 		cfg:      cfg,
 		conn:     c,
 		clock:    c.clock,
+		instance: mathrand.Uint64() | 1, // not 0, which is none
 		write:    make(chan struct{}, 1),
 		due:      make(chan struct{}, 1),
 		wake:     make(chan struct{}, 1),
@@ -77,7 +85,7 @@ func newCourier(cfg config, c *conn) (*courier, error) {
 		draining: make(chan struct{}),
 		gone:     make(chan struct{}),
 		stop:     stop,
-		lessee:   lessee.New(lessee.Config{Instance: c.instance, TTL: cfg.ttl, EndEarly: cfg.early}),
+		lessee:   lessee.New(lessee.Config{TTL: cfg.ttl, EndEarly: cfg.early}),
 		calls:    make(map[lessee.Call]*call),
 		live:     noLive(),
 	}
@@ -104,7 +112,9 @@ func (k *courier) open(ctx context.Context) error {
 	}
 }
 
-// keepTime tells the lessee the time when it asked for it.
+// keepTime tells the lessee the time when it asked for it, and while it has a session so
+// often that contexts end within a margin of its deadline although timers stood still
+// while the machine was suspended: that is before the cluster may end it (SEMANTICS A4).
 func (k *courier) keepTime(ctx context.Context) {
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -117,18 +127,25 @@ func (k *courier) keepTime(ctx context.Context) {
 			k.advance()
 			kick(k.wake)
 		}
-		if at, ok := k.nextDue(); ok {
-			t.Reset(max(0, at-k.clock.now()))
+		if wait, ok := k.nextLook(); ok {
+			t.Reset(wait)
 		} else {
 			t.Stop()
+			kick(k.wake) // what the timer was set for may have come meanwhile
 		}
 	}
 }
 
-func (k *courier) nextDue() (time.Duration, bool) {
+// nextLook is how long keepTime may wait; ok is false if for as long as nothing happens.
+func (k *courier) nextLook() (wait time.Duration, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.lessee.NextDue()
+	at, ok := k.lessee.NextDue()
+	wait = max(0, at-k.clock.now())
+	if id, _ := k.lessee.Session(); id != 0 {
+		wait = min(wait, k.lessee.Margin(), lookMost)
+	}
+	return wait, ok
 }
 
 // advance lets the lessee know the time, and has its lease renewed if it is due.
@@ -344,6 +361,13 @@ func (k *courier) stopTaking() {
 	}
 }
 
+// closed reports whether stopTaking was called.
+func (k *courier) closed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.drain
+}
+
 // released returns a channel that is closed when nothing is held.
 func (k *courier) released() <-chan struct{} {
 	k.mu.Lock()
@@ -399,8 +423,8 @@ func (k *courier) close() {
 
 // lossOf is the cause of a session's context when it has ended.
 func (k *courier) lossOf(l *live, reason Reason) *LostError {
-	now := k.clock.now()
-	return &LostError{Reason: reason, At: k.clock.at(now), Held: now - l.since}
+	end := l.endedAt(k.clock.now())
+	return &LostError{Reason: reason, At: k.clock.at(end), Held: end - l.since}
 }
 
 // lossReason is the user's reason and detail for the lessee's.

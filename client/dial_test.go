@@ -2,8 +2,10 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -149,5 +151,67 @@ func TestNewSession(t *testing.T) {
 		}
 		_, err := c.NewSession(t.Context(), client.WithTTL(0))
 		wantErr(t, err, client.ErrInvalid)
+	})
+}
+
+// Sessions of one connection that are opened at the same time are kept apart.
+func TestNewSessionsAtOnce(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		c := cluster.Dial()
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				s, err := c.NewSession(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = s.Close()
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// An answer to Attach that comes after the lease it opens is no session, and does not
+// keep the next try waiting.
+func TestSessionOverBeforeItIsKnown(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		const ttl = 3 * time.Second
+		c := cluster.Dial(client.WithTTL(time.Hour))
+		cluster.Pause(c)
+		late := ttl - 150*time.Millisecond // after the deadline, before the client gives the answer up
+		time.AfterFunc(late, func() { cluster.Resume(c) })
+		start := time.Now()
+		s := must(c.NewSession(t.Context(), client.WithTTL(ttl)))(t)
+		defer s.Close()
+		if d := time.Since(start); d != late {
+			t.Errorf("it took %v, not %v", d, late)
+		}
+		if s.Session().ID == "" || s.Session().Context().Err() != nil {
+			t.Errorf("session %q: %v", s.Session().ID, s.Session().Context().Err())
+		}
+		must(s.Mutex("m").TryLockContext(t.Context()))(t)
+	})
+}
+
+// A session shares the connection of its client: what is about that is not an option of
+// its own, and a client that is closed has none to share.
+func TestNewSessionSharesTheConnection(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		c := cluster.Dial()
+		for _, opt := range []client.Option{client.WithTLS(&tls.Config{}), client.WithInsecure(), client.WithDialer(refuse)} {
+			s, err := c.NewSession(t.Context(), opt)
+			wantErr(t, err, client.ErrInvalid)
+			if err == nil {
+				_ = s.Close()
+			}
+		}
+		s := must(c.NewSession(t.Context()))(t)
+		defer s.Close()
+		_ = c.Close()
+		_, err := c.NewSession(t.Context())
+		wantErr(t, err, client.ErrClientClosed)
+		must(s.Mutex("m").LockContext(t.Context()))(t)
 	})
 }

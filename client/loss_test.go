@@ -218,6 +218,37 @@ func TestDoReleases(t *testing.T) {
 	})
 }
 
+// After a suspend the timers are behind; contexts end nevertheless before the cluster may
+// give to others what was held at the latest renewal.
+func TestLossAfterASuspend(t *testing.T) {
+	for _, ttl := range []time.Duration{500 * time.Millisecond, 10 * time.Second, time.Hour} {
+		inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+			a := cluster.Dial(client.WithTTL(ttl))
+			h := must(a.Mutex("m").LockContext(t.Context()))(t)
+			ctx := h.Context()
+			synctest.Wait()
+			a.Suspend(10 * ttl)
+			start := time.Now()
+			<-ctx.Done()
+			margin := max(ttl/10, 50*time.Millisecond)
+			if d := time.Since(start); d > min(margin, time.Second) {
+				t.Errorf("TTL %v: the context ended %v after the process woke up", ttl, d)
+			}
+			lost, _ := errors.AsType[*client.LostError](context.Cause(ctx))
+			if lost == nil || lost.Reason != client.ReasonPaused {
+				t.Fatalf("cause %v", context.Cause(ctx))
+			}
+			// It was given up at the deadline, not when that was noticed.
+			if lost.Held != ttl-margin {
+				t.Errorf("TTL %v: held %v", ttl, lost.Held)
+			}
+			if d := time.Since(lost.At); d < 10*ttl-ttl {
+				t.Errorf("TTL %v: lost %v ago", ttl, d)
+			}
+		})
+	}
+}
+
 // The cluster ended the session and the client does not know; both learn in time.
 func TestExpireBehindTheClient(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
@@ -240,7 +271,8 @@ func TestExpireBehindTheClient(t *testing.T) {
 // Close cancels what is held, ends what waits, and releases at once.
 func TestClose(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
-		a, b := cluster.Dial(), cluster.Dial()
+		b := cluster.Dial()
+		a := cluster.Dial(client.WithOnLost(func(e *client.LostError) { t.Errorf("told of what Close ended: %v", e) }))
 		h := must(a.Mutex("m").LockContext(t.Context()))(t)
 		kept := a.Mutex("kept")
 		kept.Lock()

@@ -194,6 +194,14 @@ func TestDefiniteRefusalsPanic(t *testing.T) {
 			wantErr(t, err, client.ErrInvalid)
 		}
 		must(c.Mutex(strings.Repeat("é", 128)).LockContext(t.Context()))(t)
+		for _, d := range []time.Duration{-1, 25 * time.Hour} {
+			_, err := c.Mutex("m", client.WithLockDelay(d)).LockContext(t.Context())
+			wantErr(t, err, client.ErrInvalid)
+			if want := fmt.Sprintf("lock m: invalid argument: lock-delay %v is not within 0s to 24h0m0s", d); err == nil || err.Error() != want {
+				t.Errorf("got %q, want %q", err, want)
+			}
+		}
+		must(c.Mutex("m", client.WithLockDelay(24*time.Hour)).LockContext(t.Context()))(t)
 	})
 }
 

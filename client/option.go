@@ -11,13 +11,16 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Limits of the cluster, checked here too so that the error can say what is wrong.
 const (
 	minTTL      = 500 * time.Millisecond
 	maxTTL      = 24 * time.Hour
+	maxDelay    = 24 * time.Hour
 	maxName     = 256  // bytes
 	maxMetadata = 4096 // bytes, of a session and of a note
 	maxNames    = 1024 // of a LockAll
@@ -56,6 +59,11 @@ type option func(*config)
 
 func (o option) client(c *config) { o(c) }
 
+// A networkOption is about the connection.
+type networkOption func(*network)
+
+func (o networkOption) client(c *config) { o(&c.network) }
+
 type handleOption func(*handleConfig)
 
 func (o handleOption) handle(c *handleConfig) { o(c) }
@@ -77,22 +85,22 @@ func WithMetadata(key, value string) Option {
 }
 
 // WithTLS secures the connection.
-func WithTLS(conf *tls.Config) Option { return option(func(c *config) { c.network.tls = conf }) }
+func WithTLS(conf *tls.Config) Option { return networkOption(func(n *network) { n.tls = conf }) }
 
 // WithInsecure allows plain text beyond loopback.
-func WithInsecure() Option { return option(func(c *config) { c.network.insecure = true }) }
+func WithInsecure() Option { return networkOption(func(n *network) { n.insecure = true }) }
 
 // WithLogger sets where the client logs; default slog.Default.
 func WithLogger(l *slog.Logger) Option { return option(func(c *config) { c.network.logger = l }) }
 
 // WithDialer replaces the network, for tests and tunnels.
 func WithDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) Option {
-	return option(func(c *config) { c.network.dial = dial })
+	return networkOption(func(n *network) { n.dial = dial })
 }
 
-// WithOnLost has f called at the instant a hold is lost, in a goroutine of its own.
-// Without it the sync-shaped Unlock of a lost hold panics with the *LostError; with
-// it that Unlock does nothing. The usual f logs and exits.
+// WithOnLost has f called at the instant a hold is lost, in a goroutine of its own, but
+// not for what Close ends. Without it the sync-shaped Unlock of a lost hold panics with
+// the *LostError; with it that Unlock does nothing. The usual f logs and exits.
 func WithOnLost(f func(*LostError)) Option { return option(func(c *config) { c.onLost = f }) }
 
 // WithNote is shown beside the holder: why it holds. At most 4 KiB.
@@ -101,7 +109,7 @@ func WithNote(text string) HandleOption {
 }
 
 // WithLockDelay keeps a lock from others for d after a failure of its holder, never
-// after a clean Unlock. Default 0.
+// after a clean Unlock. Default 0, at most 24 h.
 func WithLockDelay(d time.Duration) HandleOption {
 	return handleOption(func(c *handleConfig) { c.delay = d })
 }
@@ -113,9 +121,9 @@ func defaults() config {
 	}
 	return config{
 		ttl:  10 * time.Second,
-		name: filepath.Base(os.Args[0]),
+		name: strings.ToValidUTF8(filepath.Base(os.Args[0]), "\uFFFD"),
 		metadata: map[string]string{
-			"host": host,
+			"host": strings.ToValidUTF8(host, "\uFFFD"),
 			"pid":  strconv.Itoa(os.Getpid()),
 		},
 		network: network{
@@ -144,9 +152,13 @@ func (c config) validate() error {
 	if c.early < 0 || c.early > c.ttl/3 {
 		faults = append(faults, fmt.Errorf("%w: ending holds %v early: at most a third of the TTL, %v", ErrInvalid, c.early, c.ttl/3))
 	}
-	size := len(c.name)
+	size, text := len(c.name), utf8.ValidString(c.name)
 	for k, v := range c.metadata {
 		size += len(k) + len(v)
+		text = text && utf8.ValidString(k) && utf8.ValidString(v)
+	}
+	if !text {
+		faults = append(faults, fmt.Errorf("%w: name and metadata are not UTF-8", ErrInvalid))
 	}
 	if size > maxMetadata {
 		faults = append(faults, fmt.Errorf("%w: name and metadata have %d bytes, more than %d", ErrInvalid, size, maxMetadata))

@@ -127,8 +127,12 @@ func (c *conn) tryRenew(ctx context.Context, req *coordv1.RenewRequest, patience
 		return resp, nil
 	}
 	r := refusedBy(err)
-	if r.aboutTheLink() && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+	case r.aboutTheLink():
 		c.failed(l, r.leader())
+	case r.aboutTheStream():
+		c.suspect(l)
 	}
 	return nil, r
 }

@@ -129,6 +129,14 @@ func TestSemaphoreRefusals(t *testing.T) {
 		_, err := sem.AcquireHold(t.Context(), 0)
 		wantErr(t, err, client.ErrInvalid)
 		wantErr(t, sem.Acquire(t.Context(), -1), client.ErrInvalid)
+		dead, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, n := range []int64{0, 1} {
+			wantErr(t, sem.Acquire(dead, n), context.Canceled)
+		}
+		if err := sem.Acquire(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
 		err = sem.Acquire(t.Context(), 4)
 		wantErr(t, err, client.ErrInvalid)
 		if got := err.Error(); got != "semaphore s: invalid argument: 4 permits are more than the limit of 3" {

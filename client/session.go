@@ -57,5 +57,11 @@ func (l *live) over() bool { return l.ctx.Err() != nil }
 
 func (l *live) end(why *LostError) { l.cancel(why) }
 
+// endedAt is when the session was over of which that is found at now: the deadline may
+// have passed before.
+func (l *live) endedAt(now time.Duration) time.Duration {
+	return min(now, time.Duration(l.deadline.Load()))
+}
+
 // covers reports whether the lease surely lasts at now.
 func (l *live) covers(now time.Duration) bool { return int64(now) < l.deadline.Load() }

@@ -86,10 +86,27 @@ func (r *refused) sessionOver() (lessee.Reason, bool) {
 }
 
 // aboutTheLink reports whether another node, or a new connection, may do better: not
-// if the refusal is about the one session.
+// if the refusal is about the one session, or the one stream.
 func (r *refused) aboutTheLink() bool {
 	switch r.reason {
-	case coordv1.Reason_REASON_UNSPECIFIED, coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING:
+	case coordv1.Reason_REASON_UNSPECIFIED:
+		return !r.aboutTheStream()
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING:
+		return true
+	default:
+		return false
+	}
+}
+
+// aboutTheStream reports whether gRPC, on either side, ended one stream or call and no
+// other, as for a message that it cannot encode or that is too large. The link, which
+// others use, is not closed for that.
+func (r *refused) aboutTheStream() bool {
+	if r.reason != coordv1.Reason_REASON_UNSPECIFIED {
+		return false
+	}
+	switch status.Code(r.cause) {
+	case codes.Internal, codes.InvalidArgument, codes.ResourceExhausted:
 		return true
 	default:
 		return false

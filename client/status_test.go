@@ -3,7 +3,11 @@ package client
 import (
 	"errors"
 	"fmt"
+	"io"
 	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/server"
@@ -45,5 +49,27 @@ func TestReasonsRoundTrip(t *testing.T) {
 	r := refusedBy(errors.New("of the network"))
 	if r.reason != 0 || !r.aboutTheLink() {
 		t.Errorf("%+v", r)
+	}
+}
+
+// What gRPC says of one stream is no reason to close the connection of them all.
+func TestLinkOrStream(t *testing.T) {
+	for code, want := range map[codes.Code]bool{
+		codes.Unavailable:       true,
+		codes.DeadlineExceeded:  true,
+		codes.Canceled:          true, // the link was closed
+		codes.Unknown:           true,
+		codes.Unimplemented:     true,
+		codes.Internal:          false, // cannot be encoded
+		codes.ResourceExhausted: false, // too large
+		codes.InvalidArgument:   false,
+	} {
+		r := refusedBy(status.Error(code, "x"))
+		if r.aboutTheLink() != want || r.aboutTheStream() == want {
+			t.Errorf("%v: about the link %v, about the stream %v", code, r.aboutTheLink(), r.aboutTheStream())
+		}
+	}
+	if r := refusedBy(io.EOF); !r.aboutTheLink() {
+		t.Error("an end without a reason is not about the link")
 	}
 }

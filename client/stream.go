@@ -31,6 +31,7 @@ var (
 	errResting     = errors.New("resting after a loss")
 	errSessionOver = errors.New("the session of the stream is over")
 	errNoAnswer    = errors.New("no answer to Attach")
+	errLateAnswer  = errors.New("the answer to Attach came after the session's lease")
 	errAtOnce      = errors.New("there is something better to try")
 )
 
@@ -125,7 +126,7 @@ func (k *courier) attach(cut func(error), stream opStream, a lessee.Attach) erro
 	late := time.AfterFunc(attachTimeout, func() { cut(errNoAnswer) })
 	defer late.Stop()
 	err := stream.Send(&coordv1.AttachRequest{
-		Frame: &coordv1.AttachRequest_Attach{Attach: attachOf(a, k.conn.instance, k.cfg)},
+		Frame: &coordv1.AttachRequest_Attach{Attach: k.attachOf(a)},
 	})
 	resp, rerr := stream.Recv() // says why, if it could not be sent
 	switch {
@@ -137,9 +138,12 @@ func (k *courier) attach(cut func(error), stream opStream, a lessee.Attach) erro
 		return errors.New("the first frame is not Attached")
 	}
 	k.mu.Lock()
-	k.lessee.Attached(k.clock.now(), a.Epoch, attachedFrom(resp.GetAttached()))
+	up := k.lessee.Attached(k.clock.now(), a.Epoch, attachedFrom(resp.GetAttached()))
 	k.after()
 	k.mu.Unlock()
+	if !up {
+		return errLateAnswer
+	}
 	k.opened(nil)
 	if a.Replaces != 0 {
 		k.cfg.network.logger.Info("session opened anew", "session", string(sessionID(resp.GetAttached().GetSessionId())))
@@ -169,6 +173,7 @@ func (k *courier) carry(ctx context.Context, l *link, stream opStream, epoch uin
 		k.lessee.Receive(k.clock.now(), epoch, answers)
 		k.after()
 		k.mu.Unlock()
+		kick(k.write) // an answer may be that something is to be asked anew
 	}
 }
 
@@ -236,6 +241,9 @@ func (k *courier) streamEnded(ctx context.Context, l *link, session uint64, err 
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errSessionOver):
 		return errAtOnce
+	case errors.Is(err, errLateAnswer):
+		k.tried(err)
+		return errors.Join(errAtOnce, err)
 	case over:
 		k.over(session, reason)
 		return errors.Join(errAtOnce, r)
@@ -244,6 +252,8 @@ func (k *courier) streamEnded(ctx context.Context, l *link, session uint64, err 
 		k.conn.failed(l, "")
 	case r.aboutTheLink() && ctx.Err() == nil:
 		k.conn.failed(l, r.leader())
+	case r.aboutTheStream() && ctx.Err() == nil:
+		k.conn.suspect(l)
 	case r.reason == coordv1.Reason_REASON_INVALID:
 		k.opened(fmt.Errorf("open a session: %w", r))
 	}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -40,8 +41,11 @@ func newWant(ref Ref, arms []*coordv1.Arm, h handleConfig) *want {
 	if len(h.note) > maxMetadata {
 		w.fault = errors.Join(w.fault, fmt.Errorf("%w: the note has %d bytes, more than %d", ErrInvalid, len(h.note), maxMetadata))
 	}
-	if h.delay < 0 {
-		w.fault = errors.Join(w.fault, fmt.Errorf("%w: lock-delay %v", ErrInvalid, h.delay))
+	if !utf8.ValidString(h.note) {
+		w.fault = errors.Join(w.fault, fmt.Errorf("%w: the note is not UTF-8", ErrInvalid))
+	}
+	if h.delay < 0 || h.delay > maxDelay {
+		w.fault = errors.Join(w.fault, fmt.Errorf("%w: lock-delay %v is not within 0s to %v", ErrInvalid, h.delay, maxDelay))
 	}
 	w.wait = &coordv1.Wait{Arms: arms, Note: h.note}
 	if len(arms) > 1 {
@@ -152,7 +156,7 @@ func (w *want) refused(o lessee.Outcome) error {
 	switch busy, _ := errors.AsType[*BusyError](err); {
 	case busy != nil:
 		return busy // it names the object itself
-	case out.GetCode() == coordv1.Code_CODE_INVALID && out.GetValue() > 0:
+	case w.ref.Kind == KindSemaphore && out.GetCode() == coordv1.Code_CODE_INVALID && out.GetValue() > 0:
 		return fmt.Errorf("%s: %w: %d permits are more than the limit of %d",
 			w.ref, ErrInvalid, w.permits, out.GetValue())
 	case err == nil:

@@ -171,7 +171,6 @@ func (h *history) run(line string) string {
 	switch verb {
 	case "new":
 		h.l = New(Config{
-			Instance: 1,
 			TTL:      in.duration("ttl", "10s"),
 			EndEarly: in.duration("endearly", "0s"),
 		})

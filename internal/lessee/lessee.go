@@ -90,6 +90,10 @@ func (l *Lessee) Session() (id uint64, deadline time.Duration) {
 	return l.session.id, l.session.deadline
 }
 
+// Margin is how much before the cluster can end it a session is given up here (SEMANTICS
+// A4), Config.EndEarly apart.
+func (l *Lessee) Margin() time.Duration { return l.margin }
+
 // Outcomes returns and forgets what happened since it was last called, in order.
 func (l *Lessee) Outcomes() []Outcome {
 	out := l.out

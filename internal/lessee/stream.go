@@ -53,8 +53,9 @@ func (l *Lessee) wantedOfOld() []Range {
 	return seqs.merge()
 }
 
-// Attached takes the answer to the Attach of epoch; one of another epoch is ignored.
-func (l *Lessee) Attached(now time.Duration, epoch uint64, a Attached) {
+// Attached takes the answer to the Attach of epoch; one of another epoch is ignored. It
+// reports whether the stream is up: not if the lease that it opens has run out already.
+func (l *Lessee) Attached(now time.Duration, epoch uint64, a Attached) (up bool) {
 	now = l.advance(now)
 	switch {
 	case epoch != l.stream.epoch:
@@ -63,6 +64,7 @@ func (l *Lessee) Attached(now time.Duration, epoch uint64, a Attached) {
 	case l.stream.state == streamTaking && a.Session == l.session.id:
 		l.takenUp(a.Last)
 	}
+	return epoch == l.stream.epoch && l.stream.state == streamUp
 }
 
 // opened begins a session. That it may be over already changes nothing of what it says

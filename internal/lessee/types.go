@@ -75,8 +75,7 @@ type Answer struct {
 
 // Config configures a Lessee.
 type Config struct {
-	Instance uint64        // names this process, at random
-	TTL      time.Duration // of its sessions
+	TTL time.Duration // of its sessions
 	// EndEarly is taken off the deadline besides the margin, for work that needs time
 	// to be stopped (coordctl's kill-after).
 	EndEarly time.Duration

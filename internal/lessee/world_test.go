@@ -121,7 +121,7 @@ func newWorld(t *rapid.T, seen map[string]int) *world {
 		fakeRate: rapid.Int64Range(950, 1050).Draw(t, "server's rate"),
 	}
 	const ttl = 10 * time.Second
-	w.l = New(Config{Instance: 1, TTL: ttl})
+	w.l = New(Config{TTL: ttl})
 	w.f = &fake{t: t, ttl: ttl, seen: seen, tell: func(epoch uint64, d down) {
 		w.downs = append(w.downs, downOf{epoch, d})
 	}}

@@ -43,7 +43,7 @@ func newClient(w *world, id int) *client {
 		r:     rand.New(rand.NewPCG(w.Seed, 1_000+w.started)),
 		ops:   map[lessee.Call]*op{},
 	}
-	c.l = lessee.New(lessee.Config{Instance: c.instance, TTL: c.ttl})
+	c.l = lessee.New(lessee.Config{TTL: c.ttl})
 	for i := range w.Users {
 		u := &user{c: c, id: i}
 		c.users = append(c.users, u)

@@ -1,0 +1,32 @@
+package client
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Suspend has c's process wake up now, d after it fell asleep: the wall clock went on, the
+// monotonic clock, and with it every timer, stood still.
+func (c *Client) Suspend(d time.Duration) {
+	clock := c.courier.clock
+	clock.mu.Lock()
+	defer clock.mu.Unlock()
+	s := *clock.skew.Load()
+	s.counted += d
+	clock.skew.Store(&s)
+}
+
+// WrapConns has every connection pass through wrap.
+func WrapConns(wrap func(net.Conn) net.Conn) Option {
+	return option(func(c *config) {
+		dial := c.network.dial
+		c.network.dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, addr)
+			if err != nil {
+				return nil, err
+			}
+			return wrap(conn), nil
+		}
+	})
+}
