@@ -85,6 +85,9 @@ func (t *attempt) run(ctx context.Context, cmd *exec.Cmd, ancestors lineage) err
 	if err != nil {
 		return err
 	}
+	if hold.Err() != nil { // paused since it was granted
+		return t.lostError(hold, "not started")
+	}
 	cmd.Env = childEnv(t.environ, t.want, hold.Token(), c.Session().ID, ancestors)
 	child, err := start(cmd)
 	if err != nil {
@@ -93,7 +96,7 @@ func (t *attempt) run(ctx context.Context, cmd *exec.Cmd, ancestors lineage) err
 	why, err := t.guard(hold).supervise(child)
 	switch why {
 	case lostLock:
-		return t.lostError(hold)
+		return t.lostError(hold, "stopped")
 	case ranTooLong:
 		return t.failed("ran longer than "+short(t.limit)+": "+show(t.argv[0])+" was stopped", "", exitTimeout)
 	case onItsOwn:
@@ -109,29 +112,35 @@ func (t *attempt) run(ctx context.Context, cmd *exec.Cmd, ancestors lineage) err
 func (t *attempt) acquire(ctx context.Context) (*client.Client, *client.Hold, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watched := make(chan struct{})
-	go func() { // ends with ctx
-		defer close(watched)
-		select {
-		case sig := <-t.signals:
-			if s, ok := sig.(syscall.Signal); ok {
-				cancel(&interrupted{s})
-			}
-		case <-ctx.Done():
-		}
-	}()
-
+	caught := t.watch(ctx, cancel)
 	c, err := t.connect(ctx)
 	var hold *client.Hold
 	if err == nil {
 		hold, err = t.await(ctx, cancel, c)
 	}
 	cancel(nil)
-	<-watched
-	if i, ok := errors.AsType[*interrupted](context.Cause(ctx)); ok {
+	if i := caught(); i != nil {
 		return c, hold, exitCode(exitSignal + int(i.sig))
 	}
 	return c, hold, err
+}
+
+// watch cancels ctx at the first signal. Caught returns, once ctx has ended, which that
+// was, nil if none: ctx may have ended for another reason just before it.
+func (t *attempt) watch(ctx context.Context, cancel context.CancelCauseFunc) (caught func() *interrupted) {
+	first := make(chan *interrupted, 1)
+	go func() { // ends with ctx
+		defer close(first)
+		select {
+		case sig := <-t.signals:
+			if s, ok := sig.(syscall.Signal); ok {
+				first <- &interrupted{s}
+				cancel(&interrupted{s})
+			}
+		case <-ctx.Done():
+		}
+	}()
+	return func() *interrupted { return <-first }
 }
 
 // connect opens a session.
@@ -149,7 +158,7 @@ func (t *attempt) connect(ctx context.Context) (*client.Client, error) {
 
 	opts := []client.Option{
 		client.WithTTL(t.ttl),
-		client.WithName(filepath.Base(t.argv[0])),
+		client.WithName(strings.ToValidUTF8(filepath.Base(t.argv[0]), "\uFFFD")),
 		client.WithEndEarly(t.grace),
 		client.WithLogger(slog.New(slog.DiscardHandler)),
 	}

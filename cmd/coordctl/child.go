@@ -64,6 +64,33 @@ func (c *child) signal(sig syscall.Signal) {
 	_ = c.cmd.Process.Signal(sig)
 }
 
+// stop asks the child to end.
+func (c *child) stop() {
+	if c.own {
+		adoptOrphans()
+	}
+	c.signal(syscall.SIGTERM)
+	c.signal(syscall.SIGCONT) // a stopped one could not obey
+}
+
+// rest returns a channel that is closed when coordctl has no child in the process group
+// any more, if that is the child's own. Called once, after done and stop.
+func (c *child) rest() <-chan struct{} {
+	none := make(chan struct{})
+	if !c.own {
+		close(none)
+		return none
+	}
+	go func() { // ends with the group, which is stopped
+		awaitGroup(c.cmd.Process.Pid)
+		close(none)
+	}()
+	return none
+}
+
+// anyLeft reports whether there is a process in the child's own group.
+func (c *child) anyLeft() bool { return c.own && syscall.Kill(-c.cmd.Process.Pid, 0) == nil }
+
 // forward passes on a signal that coordctl got.
 func (c *child) forward(sig syscall.Signal) {
 	if fromKeyboard := sig == syscall.SIGINT || sig == syscall.SIGQUIT; fromKeyboard && !c.own && inForeground() {

@@ -48,7 +48,7 @@ func (a *app) anyNode(ctx context.Context, what string, f func(context.Context, 
 		if err == nil || !elsewhere(err) {
 			break
 		}
-		unheard = unheard || reason(err) == coordv1.Reason_REASON_UNSPECIFIED
+		unheard = unheard || mayHaveHappened(err)
 	}
 	if err == nil {
 		return nil
@@ -77,6 +77,16 @@ func elsewhere(err error) bool {
 		code := status.Code(err)
 		return code == codes.Unavailable || code == codes.DeadlineExceeded
 	}
+}
+
+// mayHaveHappened reports whether a node may have done what was asked although it did
+// not say so: not if it refused, or could not be connected to.
+func mayHaveHappened(err error) bool {
+	if reason(err) != coordv1.Reason_REASON_UNSPECIFIED {
+		return false
+	}
+	s := status.Convert(err)
+	return s.Code() == codes.DeadlineExceeded || s.Code() == codes.Unavailable && !strings.Contains(s.Message(), "while dialing")
 }
 
 // reason is coordd's own reason for a refusal, unspecified if err has none.

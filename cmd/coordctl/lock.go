@@ -41,7 +41,8 @@ const runContract = `The command's stdin, stdout and stderr are its own, there i
 exit code is coordctl's. It finds COORD_LOCK_NAME, COORD_LOCK_KIND, COORD_SESSION_ID
 and COORD_LINEAGE in its environment, and COORD_FENCING_TOKEN under an exclusive
 lock. Signals are passed on. If the lock is lost the command gets TERM, then KILL,
-so that it is gone before anyone else can have the lock.
+so that it is gone before anyone else can have the lock: with all of its process
+group; on a terminal, where the group is the terminal's, the command alone.
 
 Exit codes: the command's own, 128+n if signal n ended it; 75 not acquired,
 79 lock lost, 124 ran longer than --max-run, 125 coordctl failed, 126 the command

@@ -27,9 +27,10 @@ const (
 	lostLock
 )
 
-// supervise waits for the child and sees to it that it is gone before the lease can
-// end on the cluster. The client gives the hold up killAfter before that, so TERM at
-// the loss and KILL killAfter later is in time.
+// supervise waits for the child and sees to it that it is gone, and with it its process
+// group if that is its own, before the lease can end on the cluster. The client gives
+// the hold up killAfter before that, so TERM at the loss and KILL killAfter later is in
+// time. What a child that ends on its own leaves behind in its group is left.
 func (g guard) supervise(c *child) (verdict, error) {
 	limit := newTimer(g.maxRun)
 	defer limit.Stop()
@@ -39,18 +40,30 @@ func (g guard) supervise(c *child) (verdict, error) {
 	why := onItsOwn
 	stop := func(v verdict, grace time.Duration) {
 		why = v
-		c.signal(syscall.SIGTERM)
-		c.signal(syscall.SIGCONT) // a stopped one could not obey
+		c.stop()
 		kill.Reset(grace)
 	}
-	lost := g.lost
+	lost, done := g.lost, c.done
+	var rest <-chan struct{} // closed when coordctl can wait for none of the group any more
+	var result error         // what done gave
+	killed := false
 	for {
 		select {
-		case err := <-c.done:
-			if why == onItsOwn && g.err() != nil {
-				why = lostLock // both were paused past the lease, and the child woke first
+		case result = <-done:
+			done = nil
+			if why < lostLock && g.err() != nil { // perhaps both were paused, and the child woke first
+				lost = nil
+				stop(lostLock, g.grace())
 			}
-			return why, err
+			if why == onItsOwn {
+				return why, result
+			}
+			rest = c.rest()
+		case <-rest:
+			rest = nil
+			if killed || !c.anyLeft() {
+				return why, result
+			}
 		case sig := <-g.signals:
 			if s, ok := sig.(syscall.Signal); ok {
 				c.forward(s)
@@ -63,19 +76,22 @@ func (g guard) supervise(c *child) (verdict, error) {
 				stop(ranTooLong, g.killAfter)
 			}
 		case <-kill.C:
+			killed = true
 			c.signal(syscall.SIGKILL)
+			if done == nil && rest == nil {
+				return why, result
+			}
 		}
 	}
 }
 
-// grace is the time left between TERM and KILL when the hold is lost. After a pause of
-// the process there is none: the lease may have ended long ago.
+// grace is the time left between TERM and KILL when the hold is lost: less than
+// killAfter if that was noticed late.
 func (g guard) grace() time.Duration {
-	lost, ok := errors.AsType[*client.LostError](g.err())
-	if !ok || lost.Reason == client.ReasonPaused {
-		return 0
+	if lost, ok := errors.AsType[*client.LostError](g.err()); ok {
+		return g.killAfter - time.Since(lost.At)
 	}
-	return g.killAfter - time.Since(lost.At)
+	return 0
 }
 
 // newTimer returns a timer that fires after d, or never if d is 0.

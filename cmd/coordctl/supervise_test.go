@@ -124,24 +124,48 @@ func TestLossIsTermThenKill(t *testing.T) {
 	})
 }
 
-// After a pause the lease may have ended long ago: there is no time to be polite.
-func TestLossByPauseKillsAtOnce(t *testing.T) {
-	w := watch(t, stubborn)
-	w.ready(t)
-	w.lose(client.ReasonPaused)
-	if status, _ := w.supervise(t, never, 0, lostLock); status != 128+9 {
-		t.Errorf("exit %d", status)
+// The grace counts from the deadline, however late the loss is noticed: after a pause the
+// lease may have ended long ago, and there is no time to be polite.
+func TestGraceCountsFromTheLoss(t *testing.T) {
+	for _, reason := range []client.Reason{client.ReasonExpired, client.ReasonPaused} {
+		w := watch(t, stubborn)
+		w.ready(t)
+		w.err = &client.LostError{Reason: reason, At: time.Now().Add(-2 * never)}
+		close(w.lost)
+		if status, _ := w.supervise(t, never, 0, lostLock); status != 128+9 {
+			t.Errorf("exit %d", status)
+		}
 	}
 }
 
-// A loss that is noticed late shortens the grace.
-func TestGraceCountsFromTheLoss(t *testing.T) {
-	w := watch(t, stubborn)
-	w.ready(t)
-	w.err = &client.LostError{Reason: client.ReasonExpired, At: time.Now().Add(-2 * never)}
-	close(w.lost)
-	if status, _ := w.supervise(t, never, 0, lostLock); status != 128+9 {
-		t.Errorf("exit %d", status)
+// A shell that obeys leaves no one behind who runs on without the lock: the others of its
+// group have their grace too, and no more. The pipe's end, which supervise reads for,
+// shows that they are gone.
+func TestLossIsForTheGroup(t *testing.T) {
+	const shell = "trap 'exit 7' TERM; "
+	for name, tc := range map[string]struct {
+		script string
+		grace  time.Duration
+		rest   string
+	}{
+		"a polite one ends its work": {shell + "(trap 'sleep 0.1; echo bye; exit' TERM; " + loop + ") & wait", never, "bye\n"},
+		"a stubborn one is killed":   {shell + "(trap '' TERM; " + loop + ") & wait", soon, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := watch(t, tc.script)
+			w.ready(t)
+			if !w.own {
+				w.signal(syscall.SIGKILL)
+				t.Skip("the terminal's process group is not the child's own")
+			}
+			w.lose(client.ReasonExpired)
+			if status, rest := w.supervise(t, tc.grace, 0, lostLock); status != 7 || rest != tc.rest {
+				t.Errorf("exit %d after %q", status, rest)
+			}
+			if w.anyLeft() {
+				t.Error("somebody is left")
+			}
+		})
 	}
 }
 
@@ -168,6 +192,16 @@ func TestMaxRun(t *testing.T) {
 			t.Errorf("exit %d", status)
 		}
 	})
+}
+
+// A lock that is lost while the command is stopped for another reason is what counts.
+func TestLossOverrulesMaxRun(t *testing.T) {
+	w := watch(t, "trap 'exit 3' TERM; "+loop)
+	w.ready(t)
+	w.err = &client.LostError{Reason: client.ReasonExpired, At: time.Now()}
+	if status, _ := w.supervise(t, never, soon, lostLock); status != 3 {
+		t.Errorf("exit %d", status)
+	}
 }
 
 func TestSignalsAreForwarded(t *testing.T) {

@@ -60,8 +60,9 @@ func (t *attempt) refused(cause, err error, facts string) *failure {
 	return t.failed(why, next, exitCoordctl)
 }
 
-// lostError says that the run was stopped because it could no longer be alone.
-func (t *attempt) lostError(hold *client.Hold) *failure {
+// lostError says that the command was stopped, or never started, because it could no
+// longer be alone.
+func (t *attempt) lostError(hold *client.Hold, fate string) *failure {
 	why := "lost: the lease could not be renewed in time"
 	if lost, ok := errors.AsType[*client.LostError](hold.Err()); ok {
 		why = "lost: " + lost.Reason.String()
@@ -69,7 +70,7 @@ func (t *attempt) lostError(hold *client.Hold) *failure {
 			why += " (" + lost.Detail + ")"
 		}
 	}
-	return t.failed(why+"; "+show(t.argv[0])+" was stopped", "", exitLost)
+	return t.failed(why+"; "+show(t.argv[0])+" was "+fate, "", exitLost)
 }
 
 // held says who holds something and how many are to have it next.
