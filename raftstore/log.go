@@ -114,9 +114,9 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (index uint64, result any
 
 // Submit is Propose that does not wait: commands of one goroutine enter the log in the
 // order of their Submits (but for those that go Ahead), or an earlier one failed and so
-// will the later ones of the same leadership. done is called once and must not block: from the goroutine of the
-// log, or, if the command is refused at once, from Submit itself. It may be nil.
-// The log keeps cmd.
+// will the later ones of the same leadership. done is called once and must not block:
+// from the goroutine of the log, or, if the command is refused at once, from Submit
+// itself. It may be nil. The log keeps cmd.
 func (l *Log) Submit(cmd []byte, u Urgency, done func(index uint64, result any, err error)) {
 	if err := l.take(command{data: cmd, done: done}, u); err != nil && done != nil {
 		done(0, nil, err)

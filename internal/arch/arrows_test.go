@@ -25,15 +25,16 @@ var arrows = map[string][]string{
 	"lock":             {"internal/park", "internal/cow", "internal/wire"},
 	"internal/machine": {"internal/session", "lock", "internal/park", "internal/cow", "internal/wire"},
 	"internal/lessee":  {},
+	"internal/durable": {},
 
 	"raftstore":                 {"raftstore/internal/latest"},
 	"raftstore/internal/latest": {},
-	"raftstore/hraft":           {"raftstore", "raftstore/internal/latest"},
+	"raftstore/hraft":           {"internal/durable", "raftstore", "raftstore/internal/latest"},
 	"raftstore/enginetest":      {"raftstore", "raftstore/internal/latest"},
 	"raftstore/hraft/hrafttest": {"raftstore", "raftstore/hraft"},
 
 	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "internal/park", "raftstore"},
-	"internal/peer":   {"api/coord/v1", "raftstore"},
+	"internal/peer":   {"api/coord/v1", "internal/durable", "raftstore"},
 
 	"client":       {"api/coord/v1", "internal/lessee"},
 	"client/fence": {"client"},

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 
+	"coordd.dev/internal/durable"
 	"coordd.dev/raftstore"
 )
 
@@ -31,7 +32,7 @@ type Identity struct {
 // is. A directory without a node gets a new one with a new id: a node whose data were
 // wiped must never speak for the one it was (invariant 2).
 func OpenIdentity(dir string) (*Identity, error) {
-	if err := makeDir(dir); err != nil {
+	if err := durable.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	lock, err := lockDir(dir)

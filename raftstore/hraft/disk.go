@@ -13,6 +13,8 @@ import (
 	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
+
+	"coordd.dev/internal/durable"
 )
 
 // keptSnapshots is two. A node starts from no other than the newest; the one before is
@@ -46,7 +48,7 @@ func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
 	// What is acknowledged is in files that the first write makes and syncs; these are the
 	// ways to them.
 	for _, dir := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
-		if err := syncDir(dir); err != nil {
+		if err := durable.SyncDir(dir); err != nil {
 			return nil, fmt.Errorf("open disk: %w", err)
 		}
 	}
@@ -69,15 +71,6 @@ func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
 	}
 	d.SnapshotStore = privateSnapshots{files, snapDir}
 	return d, nil
-}
-
-// syncDir makes what is in a directory durable, but not what is in that.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Close closes the files, and must come after the Engine's. Whatever was written is
