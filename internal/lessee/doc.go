@@ -39,9 +39,10 @@
 //  7. Nothing that a call got and the machine keeps is unacknowledged for long: a frame
 //     carries what is pending, and 1,024 of them make a frame of their own. A new Attach
 //     acknowledges by not listing (B1, B3).
-//  8. After a loss of holds no Attach is made for min(margin, 1 s), so that cancelled work
-//     can stop before its locks are given to others (A5). It is not waited for if nothing
-//     was held, and so not before the first session.
+//  8. After a loss of holds no Attach is made for min(margin, 1 s) and Config.EndEarly, so
+//     that cancelled work can stop before its locks are given to others: the next Attach
+//     ends the old session at once (A5). It is not waited for if nothing was held, and so
+//     not before the first session.
 //  9. Outputs depend on inputs alone: no map order reaches them.
 //
 // # Loss

@@ -156,7 +156,7 @@ func (l *Lessee) lose(now time.Duration, reason Reason) {
 		reason = ReasonEnded
 	}
 	if l.settleAll(reason) {
-		l.notBefore = now + min(l.margin, restMax)
+		l.notBefore = now + l.cfg.EndEarly + min(l.margin, restMax)
 	}
 	l.old = l.session.identity
 	clear(l.session.ops)

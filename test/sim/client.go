@@ -16,6 +16,8 @@ type client struct {
 	id       int
 	instance uint64
 	ttl      time.Duration
+	early    time.Duration // its deadline is, for work that goes on so long after a loss
+	deadline time.Duration // of the latest session
 	clock    clock
 	r        *rand.Rand // what its users do
 	l        *lessee.Lessee
@@ -43,7 +45,10 @@ func newClient(w *world, id int) *client {
 		r:     rand.New(rand.NewPCG(w.Seed, 1_000+w.started)),
 		ops:   map[lessee.Call]*op{},
 	}
-	c.l = lessee.New(lessee.Config{TTL: c.ttl})
+	if id%2 == 1 {
+		c.early = c.ttl / 5
+	}
+	c.l = lessee.New(lessee.Config{TTL: c.ttl, EndEarly: c.early})
 	for i := range w.Users {
 		u := &user{c: c, id: i}
 		c.users = append(c.users, u)
@@ -94,7 +99,11 @@ func (c *client) pump() {
 			c.outcome(o)
 		}
 	}
-	if id, _ := c.l.Session(); id != c.live {
+	id, deadline := c.l.Session()
+	if id != 0 {
+		c.deadline = deadline
+	}
+	if id != c.live {
 		if c.live != 0 && c.s != nil {
 			c.drop() // it was the stream of a session that is over
 		}
@@ -242,7 +251,7 @@ func (c *client) attached(s *stream, a lessee.Attached) {
 		c.w.tracef("client %d %s", c.id, attachedText(a))
 	}
 	before, _ := c.l.Session()
-	c.l.Attached(c.now(), s.epoch, a)
+	up := c.l.Attached(c.now(), s.epoch, a)
 	if id, _ := c.l.Session(); before == 0 && id == 0 {
 		c.w.tally.hit(tallyLateOpen)
 	}
@@ -250,7 +259,7 @@ func (c *client) attached(s *stream, a lessee.Attached) {
 		c.w.tally.hit(tallyReplacedNamed)
 	}
 	c.pump()
-	if id, _ := c.l.Session(); id == 0 && c.s == s {
+	if !up && c.s == s {
 		c.drop() // opened after its own deadline
 		c.pump()
 	}

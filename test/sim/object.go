@@ -52,7 +52,7 @@ func (o *object) grant(x *op, a park.Arm, token park.Token) {
 	held := a.N
 	for i := 0; i < len(o.sure); {
 		other := o.sure[i]
-		if !other.sure() {
+		if !other.alone() {
 			o.sure = append(o.sure[:i], o.sure[i+1:]...)
 			continue
 		}

@@ -52,6 +52,7 @@ const (
 	tallyBusy
 	tallyTimedOut
 	tallyNoLongerFits
+	tallyWorkGoesOn
 	tallyEnd
 )
 
@@ -65,6 +66,7 @@ func tallyNames() []string {
 		"results of a replaced session", "hold granted again", "LockAll granted",
 		"sessions ending in one entry", "end racing a grant", "lock-delay", "lost: expired",
 		"lost: paused", "lost: revoked", "lost: ended by the cluster", "release of a lost hold", "busy", "wait limit", "no longer fits",
+		"work going on after a loss",
 	}
 }
 

@@ -38,10 +38,11 @@ type op struct {
 	asked   time.Duration
 	session uint64 // that has the hold
 
-	arms     []park.Arm // held
-	n        int64      // permits believed held of a single arm
-	giving   int        // Releases under way
-	releases *op        // the hold that a Release is about
+	arms     []park.Arm    // held
+	stops    time.Duration // when the work under a lost hold does, on its client's clock
+	n        int64         // permits believed held of a single arm
+	giving   int           // Releases under way
+	releases *op           // the hold that a Release is about
 }
 
 type opState uint8
@@ -164,9 +165,7 @@ func (o *op) end() {
 		c.w.tally.hit(tallyEndRacesGrant)
 	}
 	o.ended = true
-	for _, a := range o.arms {
-		c.w.object(a.On).drop(o)
-	}
+	o.drop()
 	c.l.End(o.call)
 	c.pump()
 }
@@ -177,6 +176,23 @@ func (o *op) sure() bool {
 	id, deadline := o.u.c.l.Session()
 	return o.state == opHolding && !o.ended && !o.u.c.dead && id == o.session &&
 		o.u.c.now() < deadline && !o.u.c.w.order.forced[park.SessionID(o.session)]
+}
+
+// alone reports whether nobody else may hold what o holds: as long as its client may
+// believe in it, and the work that its loss has stopped needs to end (SEMANTICS A5).
+func (o *op) alone() bool {
+	c := o.u.c
+	return o.sure() || c.now() < o.stops && !c.dead && !c.w.order.forced[park.SessionID(o.session)]
+}
+
+// drop says that o stands in nobody's way any more.
+func (o *op) drop() {
+	if o.alone() {
+		return
+	}
+	for _, a := range o.arms {
+		o.u.c.w.object(a.On).drop(o)
+	}
 }
 
 // outcome takes what the lessee says of a call.
@@ -264,10 +280,14 @@ func (o *op) lost(out lessee.Outcome) {
 		return
 	}
 	c.w.tally.lost(out.Reason)
-	for _, a := range o.arms {
-		c.w.object(a.On).drop(o)
-	}
 	o.state = opLost
+	if out.Reason == lessee.ReasonExpired || out.Reason == lessee.ReasonPaused {
+		o.stops = c.deadline + c.early
+	}
+	if o.alone() {
+		c.w.tally.hit(tallyWorkGoesOn)
+	}
+	o.drop()
 	c.later(upTo(c.r, 50*time.Millisecond), o.end)
 }
 

@@ -27,6 +27,9 @@ func clientBugs() []bug {
 			dir + "stream.go", "	l.stream.nextSeq = last + 1\n",
 			"	l.stream.nextSeq = last + 1\n	l.credit(l.stream.started)\n",
 		}}},
+		{"rest-too-short", "a lost session is replaced while its work still has time to end", []edit{{
+			dir + "lessee.go", "now + l.cfg.EndEarly + min(", "now + min(",
+		}}},
 		{"wait-forgotten", "a parked call is forgotten when its session is replaced", []edit{{
 			dir + "lessee.go", "	case c.phase == sent, c.in == &l.redo:\n		l.askAnew(c)\n",
 			"	case c.phase == sent:\n		l.unlink(c)\n	case c.in == &l.redo:\n		l.askAnew(c)\n",
