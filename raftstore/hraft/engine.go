@@ -73,9 +73,7 @@ func Open(cfg Config) (*Engine, error) {
 		drained:     make(chan struct{}),
 	}
 	e.fsm = &fsm{machine: cfg.Machine, failure: e.failure, moved: e.applied}
-	e.guard = newGuard(cfg.Transport, e.heard)
 	if err := e.start(); err != nil {
-		_ = e.guard.Close() // the error that matters is start's
 		return nil, fmt.Errorf("open raft: %w", err)
 	}
 	e.raft.RegisterObserver(raft.NewObserver(e.observed, false, ofLeadership))
@@ -89,16 +87,21 @@ func Open(cfg Config) (*Engine, error) {
 
 // start starts raft on the guarded stores.
 func (e *Engine) start() error {
-	if err := bootstrap(e.cfg); err != nil {
-		return err
+	err := bootstrap(e.cfg)
+	var cached *cachedLog
+	if err == nil {
+		cached, err = newCachedLog(e.cfg.LogStore, cacheEntries, cacheBytes)
 	}
-	cached, err := newCachedLog(e.cfg.LogStore, cacheEntries, cacheBytes)
 	if err != nil {
+		_ = closeTransport(e.cfg.Transport) // the error that matters is err
 		return err
 	}
 	logs := stopLog{cached, e.failure}
 	stable := stopStable{e.cfg.StableStore, e.failure}
 	snapshots := placedStore{e.cfg.SnapshotStore}
+	e.guard = newGuard(e.cfg.Transport, e.heard, func(index, term uint64) bool {
+		return has(cached, snapshots, index, term)
+	})
 	// stopStable ends the goroutine that meets an error, so it is not the caller's; and
 	// raft panics over a log with a gap.
 	var started sync.WaitGroup
@@ -114,7 +117,21 @@ func (e *Engine) start() error {
 	if e.raft == nil && err == nil {
 		err = e.failure.get()
 	}
+	if err != nil {
+		_ = e.guard.Close() // the error that matters is err
+	}
 	return err
+}
+
+// has reports whether a node has an entry and all that led to it: in its log, or in its
+// newest snapshot. Both hold what was committed, which is the same on all nodes.
+func has(logs raft.LogStore, snapshots raft.SnapshotStore, index, term uint64) bool {
+	var entry raft.Log
+	if err := logs.GetLog(index, &entry); err == nil && entry.Term == term {
+		return true
+	}
+	metas, err := snapshots.List()
+	return err == nil && len(metas) > 0 && metas[0].Index >= index
 }
 
 // Name is part of raftstore.Engine.

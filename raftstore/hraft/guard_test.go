@@ -1,0 +1,192 @@
+package hraft
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"testing/synctest"
+
+	"github.com/hashicorp/raft"
+
+	"coordd.dev/raftstore"
+	"coordd.dev/raftstore/hraft/hrafttest"
+)
+
+// wire is a transport whose calls come from a test.
+type wire struct {
+	*raft.NetworkTransport
+	calls   chan raft.RPC
+	onClose func() // may be nil
+}
+
+func (w *wire) Close() error {
+	if w.onClose != nil {
+		w.onClose()
+	}
+	return w.NetworkTransport.Close()
+}
+
+func (w *wire) Consumer() <-chan raft.RPC { return w.calls }
+
+// ask makes a call; the answer comes later.
+func (w *wire) ask(command any, data []byte) <-chan raft.RPCResponse {
+	answer := make(chan raft.RPCResponse, 1)
+	w.calls <- raft.RPC{Command: command, Reader: bytes.NewReader(data), RespChan: answer}
+	return answer
+}
+
+// A follower is a node of three; the test is the leader of term 2.
+type follower struct {
+	*Engine
+	*wire
+	t       *testing.T
+	machine *tape
+	stores  *hrafttest.Stores
+}
+
+func (f *follower) header() raft.RPCHeader {
+	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("n1"), Addr: []byte("n1:1")}
+}
+
+// append sends entries first to last, which are committed.
+func (f *follower) append(first, last uint64) <-chan raft.RPCResponse {
+	prev := uint64(2)
+	if first == 2 {
+		prev = 1 // of the configuration, with which all begin
+	}
+	r := &raft.AppendEntriesRequest{
+		RPCHeader: f.header(), Term: 2, PrevLogEntry: first - 1, PrevLogTerm: prev, LeaderCommitIndex: last,
+	}
+	for i := first; i <= last; i++ {
+		r.Entries = append(r.Entries, logOf(i, 2, commandsOf(2, "x")))
+	}
+	return f.ask(r, nil)
+}
+
+// install sends the snapshot at an index.
+func (f *follower) install(index uint64) <-chan raft.RPCResponse {
+	data := framed(f.t, []byte("state"))
+	return f.ask(&raft.InstallSnapshotRequest{
+		RPCHeader: f.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: 2, LastLogIndex: index, LastLogTerm: 2,
+		Configuration:      raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "n0", Address: "n0:1"}}}),
+		ConfigurationIndex: 1, Size: int64(len(data)),
+	}, data)
+}
+
+func (f *follower) wantInstalled(answer <-chan raft.RPCResponse) {
+	f.t.Helper()
+	a := <-answer
+	if r, _ := a.Response.(*raft.InstallSnapshotResponse); a.Error != nil || !r.Success || r.Term != 2 {
+		f.t.Errorf("install: %+v, %v", a.Response, a.Error)
+	}
+}
+
+func (f *follower) wantAppended(answer <-chan raft.RPCResponse) {
+	f.t.Helper()
+	a := <-answer
+	if r, _ := a.Response.(*raft.AppendEntriesResponse); a.Error != nil || !r.Success {
+		f.t.Errorf("append: %+v, %v", a.Response, a.Error)
+	}
+}
+
+// wantLog fails the test unless the log has the entries from first to last.
+func (f *follower) wantLog(first, last uint64) {
+	f.t.Helper()
+	for i := first; i <= last; i++ {
+		if err := f.stores.GetLog(i, new(raft.Log)); err != nil {
+			f.t.Errorf("entry %d: %v", i, err)
+		}
+	}
+}
+
+// inTerm2 runs do with a follower, whose disk may have been another's before.
+func inTerm2(t *testing.T, disk *hrafttest.Disk, do func(f *follower)) {
+	t.Helper()
+	stream, err := hrafttest.NewNetwork().Stream("n0:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &follower{t: t, machine: new(tape), stores: disk.Open()}
+	f.wire = &wire{NetworkTransport: NewTransport(stream, nil), calls: make(chan raft.RPC, 8)}
+	cfg := Config{
+		LocalID: "n0", Machine: f.machine, Transport: f.wire,
+		LogStore: f.stores, StableStore: f.stores, SnapshotStore: f.stores,
+	}
+	for _, name := range []string{"n0", "n1", "n2"} {
+		cfg.Bootstrap = append(cfg.Bootstrap, raftstore.Member{ID: name, Address: name + ":1", Voter: true})
+	}
+	if f.Engine, err = Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	do(f)
+	if err := f.Engine.Close(); err != nil {
+		t.Error(err)
+	}
+	disk.Crash()
+}
+
+// What a node has acknowledged it keeps, whatever snapshot comes late or twice: without
+// the guard raft replaces its log by the snapshot, and panics at the next entry.
+func TestLateSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := new(hrafttest.Disk)
+		inTerm2(t, disk, func(f *follower) {
+			f.wantAppended(f.append(2, 10))
+			f.wantInstalled(f.install(5))
+			f.wantInstalled(f.install(10))
+			f.wantLog(2, 10)
+			// It is judged by what the log has when its turn comes.
+			appended, installed := f.append(11, 12), f.install(12)
+			f.wantAppended(appended)
+			f.wantInstalled(installed)
+			f.wantLog(11, 12)
+			if f.machine.restored != 0 {
+				t.Errorf("restored %d times", f.machine.restored)
+			}
+		})
+		inTerm2(t, disk, func(f *follower) { // which does not know yet what is committed
+			f.wantInstalled(f.install(5))
+			f.wantAppended(f.append(13, 14))
+			f.wantLog(2, 14)
+			synctest.Wait()
+			if n := len(f.machine.commands); n != 13 || f.machine.restored != 0 {
+				t.Errorf("%d commands applied, %d restored", n, f.machine.restored)
+			}
+		})
+	})
+}
+
+// A snapshot that is ahead of the log is installed; it, and older ones, are had then.
+func TestNewSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inTerm2(t, new(hrafttest.Disk), func(f *follower) {
+			f.wantAppended(f.append(2, 4))
+			// All three are on their way before the first is installed.
+			all := []<-chan raft.RPCResponse{f.install(20), f.install(20), f.install(10)}
+			for _, answer := range all {
+				f.wantInstalled(answer)
+			}
+			if f.machine.restored != 1 {
+				t.Errorf("restored %d times", f.machine.restored)
+			}
+			f.wantAppended(f.append(21, 22))
+			f.wantLog(21, 22)
+		})
+	})
+}
+
+// A snapshot that does not come to its end does not keep the node from closing.
+func TestCloseWithinASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inTerm2(t, new(hrafttest.Disk), func(f *follower) {
+			f.wantAppended(f.append(2, 4))
+			r, w := io.Pipe()
+			f.onClose = func() { _ = w.CloseWithError(io.ErrUnexpectedEOF) } // as of a connection
+			f.calls <- raft.RPC{
+				Command: &raft.InstallSnapshotRequest{RPCHeader: f.header(), Term: 2, LastLogIndex: 4, LastLogTerm: 2, Size: 1},
+				Reader:  r, RespChan: make(chan raft.RPCResponse, 1),
+			}
+			synctest.Wait()
+		})
+	})
+}
