@@ -317,6 +317,9 @@ func (k *courier) deliver(o lessee.Outcome) {
 		out, _ := o.Body.(*coordv1.Outcome)
 		c.hold.grant(k.live, Token(out.GetToken()), k.clock.now())
 		k.held++
+		if k.left { // close has been through the holds
+			k.lose(c.hold, lessee.ReasonClosed)
+		}
 		c.tell(o)
 	case lessee.Recalled:
 		k.lose(c.hold, lessee.ReasonRevoked) // End is the answer, and the user's to give
@@ -393,6 +396,8 @@ func (k *courier) close() {
 		<-k.gone
 		return
 	}
+	k.lessee.Advance(k.clock.now()) // what was lost before is not lost by Close
+	k.after()
 	k.left = true
 	leave := &call{done: make(chan lessee.Outcome, 1)}
 	leave.id = k.lessee.Leave()

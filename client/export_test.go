@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -15,6 +16,18 @@ func (c *Client) Suspend(d time.Duration) {
 	s := *clock.skew.Load()
 	s.counted += d
 	clock.skew.Store(&s)
+}
+
+// RaceLost asks for Lost of a hold that is lost at the same time.
+func RaceLost() <-chan struct{} {
+	k := &courier{clock: newClock()}
+	h := newHold(k, &want{}, origin{})
+	h.grant(newLive(1, 0), 0, 0)
+	var both sync.WaitGroup
+	both.Go(func() { h.lose(ReasonExpired, "") })
+	lost := h.Lost()
+	both.Wait()
+	return lost
 }
 
 // WrapConns has every connection pass through wrap.

@@ -249,6 +249,56 @@ func TestLossAfterASuspend(t *testing.T) {
 	}
 }
 
+// Work that was promised time to stop has it before anybody else is let in, also if the
+// client comes back and could end its old session at once.
+func TestEndEarlyIsKept(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		const early = 2 * time.Second
+		a, b := cluster.Dial(client.WithTTL(10*time.Second), client.WithEndEarly(early)), cluster.Dial()
+		h := must(a.Mutex("m").LockContext(t.Context()))(t)
+		cluster.Pause(a)
+		<-h.Lost()
+		lost := time.Now()
+		cluster.Resume(a)
+		must(b.Mutex("m").LockContext(t.Context()))(t)
+		if d := time.Since(lost); d < early {
+			t.Errorf("the lock was another's %v after the loss", d)
+		}
+	})
+}
+
+// Lost may be asked for at the instant of the loss.
+func TestLostRacesTheLoss(t *testing.T) {
+	for range 20_000 {
+		<-client.RaceLost()
+	}
+}
+
+// What was lost before Close is lost for that reason, and said.
+func TestCloseAfterALoss(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+		told := make(chan *client.LostError, 1)
+		a := cluster.Dial(client.WithTTL(time.Second), client.WithOnLost(func(e *client.LostError) { told <- e }))
+		h := must(a.Mutex("m").LockContext(t.Context()))(t)
+		synctest.Wait()
+		a.Suspend(time.Minute)
+		_ = a.Close()
+		lost, _ := errors.AsType[*client.LostError](h.Err())
+		if lost == nil || lost.Reason != client.ReasonPaused {
+			t.Errorf("the hold: %v", h.Err())
+		}
+		synctest.Wait()
+		select {
+		case e := <-told:
+			if e != lost {
+				t.Errorf("told %v", e)
+			}
+		default:
+			t.Error("nobody was told")
+		}
+	})
+}
+
 // The cluster ended the session and the client does not know; both learn in time.
 func TestExpireBehindTheClient(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {

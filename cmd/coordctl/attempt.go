@@ -179,7 +179,7 @@ func (t *attempt) await(ctx context.Context, cancel context.CancelCauseFunc, c *
 		defer cancel()
 		hold, err := t.ask(ctx, c)
 		if err != nil {
-			return nil, t.refused(nil, err, "")
+			return nil, t.refused(err, "")
 		}
 		return hold, nil
 	}
@@ -187,7 +187,7 @@ func (t *attempt) await(ctx context.Context, cancel context.CancelCauseFunc, c *
 	hold, err := t.ask(ctx, c)
 	facts := n.stop()
 	if err != nil {
-		return nil, t.refused(context.Cause(ctx), err, facts)
+		return nil, t.refused(err, facts)
 	}
 	return hold, nil
 }

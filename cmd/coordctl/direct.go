@@ -54,11 +54,27 @@ func (a *app) anyNode(ctx context.Context, what string, f func(context.Context, 
 		return nil
 	}
 	fail := callError(what, strings.Join(targets, ","), err)
-	if unheard && fail.code == exitNotFound {
-		fail.next = "or it was there, and a first try that was not answered has done it"
-	}
+	fail.unheard = unheard
 	return fail
 }
+
+// changing is the error of a call that changes something, which may have happened.
+func changing(err error) error {
+	f, ok := errors.AsType[*failure](err)
+	if !ok || !f.unheard {
+		return err
+	}
+	switch f.code {
+	case exitNotFound:
+		f.next = "or it was there, and a first try that was not answered has done it"
+	case exitUnavailable, exitTimeout:
+		f.next = outcomeUnknown
+	}
+	return f
+}
+
+// outcomeUnknown is what to do next.
+const outcomeUnknown = "it may have happened or not; look before you repeat it"
 
 func (a *app) shareOf(ctx context.Context, left int) time.Duration {
 	deadline, ok := ctx.Deadline()
@@ -115,7 +131,7 @@ func callError(what, targets string, err error) *failure {
 		f.code, f.next = exitUnavailable, "try again"
 		return f
 	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:
-		f.next = "it may have happened or not; look before you repeat it"
+		f.next = outcomeUnknown
 		return f
 	case coordv1.Reason_REASON_UNSPECIFIED:
 	}

@@ -3,9 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"sync"
 	"testing"
+	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -33,14 +38,53 @@ func TestMayHaveHappened(t *testing.T) {
 	}
 }
 
-// The words that tell are gRPC's own: this is what it says when nobody listens.
-func TestNobodyListensIsNotHappened(t *testing.T) {
+// hanging is a node that gets what it is asked and dies before it answers.
+type hanging struct {
+	coordv1.UnimplementedSessionServiceServer
+	die func()
+}
+
+func (h *hanging) RevokeSession(ctx context.Context, _ *coordv1.RevokeSessionRequest) (*coordv1.RevokeSessionResponse, error) {
+	h.die()
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A change that was cut off may have happened, and that is said.
+func TestRevokeCutOff(t *testing.T) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = lis.Close()
-	err = node(t.Context(), lis.Addr().String(), func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	s := grpc.NewServer()
+	coordv1.RegisterSessionServiceServer(s, &hanging{die: func() { go s.Stop() }})
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(lis) }) // until die
+	defer serving.Wait()
+	a := &app{endpoints: lis.Addr().String(), timeout: duration(time.Minute), stderr: io.Discard}
+	err = a.revokeSession(t.Context(), 42, true)
+	if f, _ := errors.AsType[*failure](err); f == nil || f.code != exitUnavailable || f.next != outcomeUnknown {
+		t.Errorf("%v", err)
+	}
+}
+
+// The words that tell are gRPC's own: this is what it says when nobody listens at an
+// address, which is kept from others meanwhile.
+func TestNobodyListensIsNotHappened(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+	err = node(t.Context(), addr, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := coordv1.NewClusterServiceClient(conn).Status(ctx, &coordv1.StatusRequest{})
 		return err
 	})

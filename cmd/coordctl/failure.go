@@ -41,6 +41,7 @@ func (c exitCode) Error() string { return "exit " + strconv.Itoa(int(c)) }
 type failure struct {
 	what, why, next string
 	code            int
+	unheard         bool // a node may have done what was asked, and did not say so
 }
 
 func (f *failure) Error() string {

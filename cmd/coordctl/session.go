@@ -133,7 +133,7 @@ func (a *app) revokeSession(ctx context.Context, id uint64, now bool) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return changing(err)
 	}
 	if now {
 		fmt.Fprintf(a.stderr, "coordctl: session %s ended; its holder may still run, and only the fencing token stops what it writes\n", formatSessionID(id))

@@ -34,65 +34,92 @@ const (
 func (g guard) supervise(c *child) (verdict, error) {
 	limit := newTimer(g.maxRun)
 	defer limit.Stop()
-	kill := newTimer(0)
-	defer kill.Stop()
+	look := newTimer(0) // runs once the child was asked to stop
+	defer look.Stop()
 
 	why := onItsOwn
-	stop := func(v verdict, grace time.Duration) {
-		why = v
+	var grace countdown
+	stop := func(v verdict, from time.Time) {
+		why, grace = v, countdown{from, g.killAfter}
 		c.stop()
-		kill.Reset(grace)
+		look.Reset(grace.step())
 	}
 	lost, done := g.lost, c.done
-	var rest <-chan struct{} // closed when coordctl can wait for none of the group any more
+	var rest <-chan struct{} // closed when coordctl is parent of none of the group any more
 	var result error         // what done gave
-	killed := false
+	orphaned := false        // it may still have others
 	for {
 		select {
 		case result = <-done:
 			done = nil
 			if why < lostLock && g.err() != nil { // perhaps both were paused, and the child woke first
 				lost = nil
-				stop(lostLock, g.grace())
+				stop(lostLock, g.lostAt())
 			}
 			if why == onItsOwn {
 				return why, result
 			}
 			rest = c.rest()
 		case <-rest:
-			rest = nil
-			if killed || !c.anyLeft() {
-				return why, result
-			}
+			rest, orphaned = nil, true
+			look.Reset(0)
 		case sig := <-g.signals:
 			if s, ok := sig.(syscall.Signal); ok {
 				c.forward(s)
 			}
 		case <-lost:
 			lost = nil
-			stop(lostLock, g.grace())
+			stop(lostLock, g.lostAt())
 		case <-limit.C:
 			if why == onItsOwn {
-				stop(ranTooLong, g.killAfter)
+				stop(ranTooLong, time.Now())
 			}
-		case <-kill.C:
-			killed = true
-			c.signal(syscall.SIGKILL)
-			if done == nil && rest == nil {
+		case <-look.C:
+			over := grace.over()
+			if over {
+				c.signal(syscall.SIGKILL)
+			}
+			switch {
+			case orphaned && (over || !c.anyLeft()):
 				return why, result
+			case orphaned: // of whose end the kernel tells only a parent
+				look.Reset(min(grace.step(), orphanLook))
+			case !over:
+				look.Reset(grace.step())
 			}
 		}
 	}
 }
 
-// grace is the time left between TERM and KILL when the hold is lost: less than
-// killAfter if that was noticed late.
-func (g guard) grace() time.Duration {
+// lostAt is when the hold was lost: the deadline, also if that was noticed later.
+func (g guard) lostAt() time.Time {
 	if lost, ok := errors.AsType[*client.LostError](g.err()); ok {
-		return g.killAfter - time.Since(lost.At)
+		return lost.At
 	}
-	return 0
+	return time.Now()
 }
+
+const (
+	suspendLook = time.Second           // how late a suspend is noticed
+	orphanLook  = 20 * time.Millisecond // how late the end of somebody else's child
+)
+
+// A countdown is the time from TERM to KILL. It is as long as either clock says: the
+// monotonic one, and so a timer, stands still while the machine is suspended.
+type countdown struct {
+	from time.Time
+	of   time.Duration
+}
+
+func (d countdown) left() time.Duration {
+	now := time.Now()
+	return d.of - max(now.Sub(d.from), now.Round(0).Sub(d.from.Round(0)))
+}
+
+func (d countdown) over() bool { return d.left() <= 0 }
+
+// step is how long to wait before another look.
+func (d countdown) step() time.Duration { return max(0, min(d.left(), suspendLook)) }
 
 // newTimer returns a timer that fires after d, or never if d is 0.
 func newTimer(d time.Duration) *time.Timer {

@@ -194,6 +194,23 @@ func TestMaxRun(t *testing.T) {
 	})
 }
 
+// Somebody whom the command has given to another parent is waited for too, and no longer
+// than needed.
+func TestLossIsForOrphans(t *testing.T) {
+	if hasControllingTerminal() {
+		t.Skip("the terminal's process group is not the child's own")
+	}
+	w := watch(t, "trap 'exit 7' TERM; ((trap 'sleep 0.1; exit' TERM; "+loop+") & ); while :; do sleep 0.01; done")
+	w.ready(t)
+	w.lose(client.ReasonExpired)
+	if status, _ := w.supervise(t, never, 0, lostLock); status != 7 {
+		t.Errorf("exit %d", status)
+	}
+	if w.anyLeft() {
+		t.Error("somebody is left")
+	}
+}
+
 // A lock that is lost while the command is stopped for another reason is what counts.
 func TestLossOverrulesMaxRun(t *testing.T) {
 	w := watch(t, "trap 'exit 3' TERM; "+loop)

@@ -41,11 +41,11 @@ func (t *attempt) dialError(err error, limit time.Duration) *failure {
 
 // refused says why the lock was not had. Only a rival is 75; everything else is a
 // failure of coordctl, so that no script takes an outage for a held lock.
-func (t *attempt) refused(cause, err error, facts string) *failure {
+func (t *attempt) refused(err error, facts string) *failure {
 	if busy, ok := errors.AsType[*client.BusyError](err); ok {
 		return t.failed("not acquired: "+held(busy.Holders, busy.Waiting), "", t.code)
 	}
-	if errors.Is(cause, errNotInTime) {
+	if errors.Is(err, errNotInTime) { // not if it was refused just then for another reason
 		if facts == "" {
 			facts = "the cluster did not say who holds it"
 		}

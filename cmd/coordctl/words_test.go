@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -34,20 +33,20 @@ func testAttempt(o order) *attempt {
 // What people read when a lock is not to be had: exactly these words and codes.
 func TestRefusedWords(t *testing.T) {
 	for _, c := range []struct {
-		name       string
-		o          order
-		cause, err error
-		facts      string
-		want       string
-		code       int
+		name  string
+		o     order
+		err   error
+		facts string
+		want  string
+		code  int
 	}{
 		{
-			name: "in time", o: order{wait: time.Second}, cause: errNotInTime, err: errors.New("x"),
+			name: "in time", o: order{wait: time.Second}, err: fmt.Errorf("x: %w", errNotInTime),
 			facts: held([]client.Holder{hostA}, 3),
 			want:  "lock deploy: not acquired in 1s: held 2m by host-a pid 812 (billing), 3 ahead", code: 75,
 		},
 		{
-			name: "in time, no facts", o: order{wait: 90 * time.Second}, cause: errNotInTime, err: errors.New("x"),
+			name: "in time, no facts", o: order{wait: 90 * time.Second}, err: fmt.Errorf("x: %w", errNotInTime),
 			want: "lock deploy: not acquired in 1m30s: the cluster did not say who holds it", code: 75,
 		},
 		{
@@ -69,7 +68,7 @@ func TestRefusedWords(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := testAttempt(c.o).refused(c.cause, c.err, c.facts)
+			f := testAttempt(c.o).refused(c.err, c.facts)
 			if d := cmp.Diff(c.want, f.Error()); d != "" {
 				t.Error(d)
 			}
