@@ -66,30 +66,12 @@ func (c *child) signal(sig syscall.Signal) {
 
 // stop asks the child to end.
 func (c *child) stop() {
-	if c.own {
-		adoptOrphans()
-	}
 	c.signal(syscall.SIGTERM)
 	c.signal(syscall.SIGCONT) // a stopped one could not obey
 }
 
-// rest returns a channel that is closed when coordctl has no child in the process group
-// any more, if that is the child's own. Called once, after done and stop.
-func (c *child) rest() <-chan struct{} {
-	none := make(chan struct{})
-	if !c.own {
-		close(none)
-		return none
-	}
-	go func() { // ends with the group, which is stopped
-		awaitGroup(c.cmd.Process.Pid)
-		close(none)
-	}()
-	return none
-}
-
-// anyLeft reports whether there is a process in the child's own group.
-func (c *child) anyLeft() bool { return c.own && syscall.Kill(-c.cmd.Process.Pid, 0) == nil }
+// anyLeft reports whether somebody runs in the child's own group.
+func (c *child) anyLeft() bool { return c.own && runs(c.cmd.Process.Pid) }
 
 // forward passes on a signal that coordctl got.
 func (c *child) forward(sig syscall.Signal) {

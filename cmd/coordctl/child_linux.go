@@ -1,25 +1,38 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // dieWithParent has the kernel kill the child when the thread that starts it ends,
 // and so when coordctl is killed.
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
-// adoptOrphans makes descendants whose parent ends from now on coordctl's children, so
-// that it can wait for them. An old kernel refuses; then they are not waited for.
-func adoptOrphans() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
-
-// awaitGroup returns when no child of coordctl is left in the process group.
-func awaitGroup(group int) {
-	for {
-		if _, err := unix.Wait4(-group, nil, 0, nil); err != nil && !errors.Is(err, unix.EINTR) {
-			return
+// runs reports whether the process group has a member that is more than a zombie: where
+// nobody reaps orphans, as in many containers, those stay.
+func runs(group int) bool {
+	if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) {
+		return false
+	}
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(all) == 0 {
+		return true // there is no telling
+	}
+	for _, path := range all {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// pid (name) state ppid pgrp ...: proc_pid_stat(5). The name may have anything.
+		f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(f) > 2 && string(f[2]) == strconv.Itoa(group) && string(f[0]) != "Z" && string(f[0]) != "X" {
+			return true
 		}
 	}
+	return false
 }

@@ -2,14 +2,14 @@
 
 package main
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // dieWithParent does nothing: this kernel has no such signal, and only the fence
 // stops a child whose coordctl was killed.
 func dieWithParent(*syscall.SysProcAttr) {}
 
-// adoptOrphans does nothing: this kernel gives orphans to nobody else.
-func adoptOrphans() {}
-
-// awaitGroup returns at once: who is left in the group has another parent.
-func awaitGroup(int) {}
+// runs reports whether the process group has a member.
+func runs(group int) bool { return !errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) }

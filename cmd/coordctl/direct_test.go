@@ -71,7 +71,7 @@ func TestRevokeCutOff(t *testing.T) {
 // The words that tell are gRPC's own: this is what it says when nobody listens at an
 // address, which is kept from others meanwhile.
 func TestNobodyListensIsNotHappened(t *testing.T) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

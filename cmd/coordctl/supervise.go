@@ -45,9 +45,7 @@ func (g guard) supervise(c *child) (verdict, error) {
 		look.Reset(grace.step())
 	}
 	lost, done := g.lost, c.done
-	var rest <-chan struct{} // closed when coordctl is parent of none of the group any more
-	var result error         // what done gave
-	orphaned := false        // it may still have others
+	var result error // what done gave
 	for {
 		select {
 		case result = <-done:
@@ -59,9 +57,6 @@ func (g guard) supervise(c *child) (verdict, error) {
 			if why == onItsOwn {
 				return why, result
 			}
-			rest = c.rest()
-		case <-rest:
-			rest, orphaned = nil, true
 			look.Reset(0)
 		case sig := <-g.signals:
 			if s, ok := sig.(syscall.Signal); ok {
@@ -80,10 +75,10 @@ func (g guard) supervise(c *child) (verdict, error) {
 				c.signal(syscall.SIGKILL)
 			}
 			switch {
-			case orphaned && (over || !c.anyLeft()):
+			case done == nil && (over || !c.anyLeft()):
 				return why, result
-			case orphaned: // of whose end the kernel tells only a parent
-				look.Reset(min(grace.step(), orphanLook))
+			case done == nil:
+				look.Reset(min(grace.step(), restLook))
 			case !over:
 				look.Reset(grace.step())
 			}
@@ -101,7 +96,7 @@ func (g guard) lostAt() time.Time {
 
 const (
 	suspendLook = time.Second           // how late a suspend is noticed
-	orphanLook  = 20 * time.Millisecond // how late the end of somebody else's child
+	restLook    = 20 * time.Millisecond // how late the end of the rest of a group: the kernel tells only parents
 )
 
 // A countdown is the time from TERM to KILL. It is as long as either clock says: the
