@@ -429,7 +429,7 @@ func (k *courier) close() {
 // lossOf is the cause of a session's context when it has ended.
 func (k *courier) lossOf(l *live, reason Reason) *LostError {
 	end := l.endedAt(k.clock.now())
-	return &LostError{Reason: reason, At: k.clock.at(end), Held: end - l.since}
+	return &LostError{Reason: reason, At: k.clock.at(end), Held: max(0, end-l.since)}
 }
 
 // lossReason is the user's reason and detail for the lessee's.

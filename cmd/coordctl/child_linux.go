@@ -19,9 +19,13 @@ func runs(group int) bool {
 	if errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) {
 		return false
 	}
+	self, err := os.Readlink("/proc/self")
+	if err != nil || self != strconv.Itoa(os.Getpid()) {
+		return true // there is no telling: /proc is not there, or counts processes otherwise
+	}
 	all, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil || len(all) == 0 {
-		return true // there is no telling
+	if err != nil {
+		return true
 	}
 	for _, path := range all {
 		stat, err := os.ReadFile(path)
@@ -30,7 +34,13 @@ func runs(group int) bool {
 		}
 		// pid (name) state ppid pgrp ...: proc_pid_stat(5). The name may have anything.
 		f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-		if len(f) > 2 && string(f[2]) == strconv.Itoa(group) && string(f[0]) != "Z" && string(f[0]) != "X" {
+		const state, pgrp, threads = 0, 2, 17
+		if len(f) <= threads || string(f[pgrp]) != strconv.Itoa(group) {
+			continue
+		}
+		// A zombie with threads is one whose first thread has ended before the others.
+		ended := string(f[state]) == "Z" || string(f[state]) == "X"
+		if n := string(f[threads]); !ended || n != "0" && n != "1" {
 			return true
 		}
 	}

@@ -76,6 +76,7 @@ func (g guard) supervise(c *child) (verdict, error) {
 			}
 			switch {
 			case done == nil && (over || !c.anyLeft()):
+				c.signal(syscall.SIGKILL) // also who was born while anyLeft looked
 				return why, result
 			case done == nil:
 				look.Reset(min(grace.step(), restLook))

@@ -35,10 +35,10 @@
 //   - The log's cache is bounded only by the number of entries: cachedLog.
 //   - Entries that were deleted are still served, for a while: cachedLog.
 //   - A late InstallSnapshot wipes a newer log: guard.
+//   - A stale end of the log behind a snapshot keeps what follows that out: guard.
 //
-// Not guarded yet: a vote torn between its two writes; a follower with a stale end of its
-// log behind a snapshot; a disk that stalls (the leader keeps its leadership; its entries
-// time out, and Log asks for a transfer).
+// Not guarded yet: a vote torn between its two writes; a disk that stalls (the leader keeps
+// its leadership; its entries time out, and Log asks for a transfer).
 //
 // It knows nothing of what is in an entry beyond the envelope of raftstore.
 package hraft

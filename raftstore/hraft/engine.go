@@ -86,22 +86,23 @@ func Open(cfg Config) (*Engine, error) {
 }
 
 // start starts raft on the guarded stores.
-func (e *Engine) start() error {
-	err := bootstrap(e.cfg)
-	var cached *cachedLog
-	if err == nil {
-		cached, err = newCachedLog(e.cfg.LogStore, cacheEntries, cacheBytes)
+func (e *Engine) start() (err error) {
+	defer func() {
+		if err != nil {
+			_ = closeTransport(e.cfg.Transport) // the error that matters is err
+		}
+	}()
+	if err := bootstrap(e.cfg); err != nil {
+		return err
 	}
+	cached, err := newCachedLog(e.cfg.LogStore, cacheEntries, cacheBytes)
 	if err != nil {
-		_ = closeTransport(e.cfg.Transport) // the error that matters is err
 		return err
 	}
 	logs := stopLog{cached, e.failure}
 	stable := stopStable{e.cfg.StableStore, e.failure}
 	snapshots := placedStore{e.cfg.SnapshotStore}
-	e.guard = newGuard(e.cfg.Transport, e.heard, func(index, term uint64) bool {
-		return has(cached, snapshots, index, term)
-	})
+	e.guard = newGuard(e.cfg.Transport, e.heard)
 	// stopStable ends the goroutine that meets an error, so it is not the caller's; and
 	// raft panics over a log with a gap.
 	var started sync.WaitGroup
@@ -117,21 +118,10 @@ func (e *Engine) start() error {
 	if e.raft == nil && err == nil {
 		err = e.failure.get()
 	}
-	if err != nil {
-		_ = e.guard.Close() // the error that matters is err
+	if err == nil {
+		e.guard.serve(state{cached, snapshots, e.raft.AppliedIndex})
 	}
 	return err
-}
-
-// has reports whether a node has an entry and all that led to it: in its log, or in its
-// newest snapshot. Both hold what was committed, which is the same on all nodes.
-func has(logs raft.LogStore, snapshots raft.SnapshotStore, index, term uint64) bool {
-	var entry raft.Log
-	if err := logs.GetLog(index, &entry); err == nil && entry.Term == term {
-		return true
-	}
-	metas, err := snapshots.List()
-	return err == nil && len(metas) > 0 && metas[0].Index >= index
 }
 
 // Name is part of raftstore.Engine.

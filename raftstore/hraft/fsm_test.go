@@ -16,6 +16,7 @@ import (
 type tape struct {
 	commands []string
 	restored int
+	broken   bool // the next Restore fails
 }
 
 var errBad = errors.New("bad command")
@@ -33,6 +34,10 @@ func (p *tape) Apply(_ uint64, e raftstore.Entry) ([]any, error) {
 func (p *tape) Snapshot() raftstore.Snapshot { return persisted("state") }
 
 func (p *tape) Restore(r io.Reader) error {
+	if p.broken {
+		p.broken = false
+		return errBad
+	}
 	p.restored++
 	_, err := io.Copy(io.Discard, r)
 	return err

@@ -16,33 +16,68 @@ import (
 //     of no use to a log with one entry in flight, and cost it two more goroutines;
 //   - answers a late or repeated InstallSnapshot itself: raft would put the old snapshot
 //     in the place of all that it has, and forget entries that it had acknowledged
-//     (RELIABILITY 3.1). Whether the node has what is in the snapshot can only be told
-//     while raft changes nothing, so raft is given one call at a time; it takes no more.
+//     (RELIABILITY 3.1);
+//   - lets entries follow a snapshot although others stand in the log behind it: raft
+//     looks for the entry before them in the log only, refuses, is sent the snapshot
+//     again, and so on for ever (RELIABILITY 3.3).
+//
+// What raft has can only be told while it changes nothing, so raft is given one call at a
+// time; it takes no more.
 type guard struct {
 	raft.Transport
 	raft.WithPreVote
 	calls   chan raft.RPC
 	appends func(*raft.AppendEntriesRequest) // sees each, before raft does
-	has     func(index, term uint64) bool    // what leads to an entry, and the entry
+	state   state
 
 	once sync.Once
 	stop chan struct{}
 	done chan struct{}
 }
 
-func newGuard(t raft.Transport, appends func(*raft.AppendEntriesRequest), has func(index, term uint64) bool) *guard {
+// A state is what a node's raft has.
+type state struct {
+	logs      raft.LogStore
+	snapshots raft.SnapshotStore
+	applied   func() uint64 // index: what is on disk and restored, up to it
+}
+
+// has reports whether the node has an entry and all that led to it. What the log has, and
+// a snapshot's index names, was committed, and is the same on all nodes.
+func (s state) has(index, term uint64) bool { return s.logged(index, term) || s.applied() >= index }
+
+func (s state) logged(index, term uint64) bool {
+	var entry raft.Log
+	return s.logs.GetLog(index, &entry) == nil && entry.Term == term
+}
+
+// snapshotAt reports whether the state is that of a snapshot of just that entry, which
+// the log has not.
+func (s state) snapshotAt(index, term uint64) bool {
+	if index == 0 || s.logged(index, term) || s.applied() < index {
+		return false
+	}
+	metas, err := s.snapshots.List()
+	return err == nil && len(metas) > 0 && metas[0].Index == index && metas[0].Term == term
+}
+
+// newGuard returns a guard that passes nothing on until serve.
+func newGuard(t raft.Transport, appends func(*raft.AppendEntriesRequest)) *guard {
 	preVote, _ := t.(raft.WithPreVote) // Config.validate has made sure
-	g := &guard{
+	return &guard{
 		Transport:   t,
 		WithPreVote: preVote,
 		calls:       make(chan raft.RPC),
 		appends:     appends,
-		has:         has,
 		stop:        make(chan struct{}),
 		done:        make(chan struct{}),
 	}
-	go g.run()
-	return g
+}
+
+// serve begins, once raft has loaded what is on disk.
+func (g *guard) serve(s state) {
+	g.state = s
+	go g.run() // Close ends it
 }
 
 func (g *guard) run() {
@@ -62,18 +97,23 @@ func (g *guard) run() {
 
 // pass answers a call, or has raft answer it. It reports whether there will be more.
 func (g *guard) pass(call raft.RPC, answer chan raft.RPCResponse) bool {
+	asked := call
+	asked.RespChan = answer
 	switch c := call.Command.(type) {
 	case *raft.AppendEntriesRequest:
 		g.appends(c)
+		if g.state.snapshotAt(c.PrevLogEntry, c.PrevLogTerm) {
+			follows := *c
+			follows.PrevLogEntry, follows.PrevLogTerm = 0, 0 // raft does not look for it then
+			asked.Command = &follows
+		}
 	case *raft.InstallSnapshotRequest:
-		if g.has(c.LastLogIndex, c.LastLogTerm) {
+		if g.state.has(c.LastLogIndex, c.LastLogTerm) {
 			_, err := io.Copy(io.Discard, call.Reader) // the connection goes on behind it
 			call.Respond(&raft.InstallSnapshotResponse{RPCHeader: c.RPCHeader, Term: c.Term, Success: err == nil}, err)
 			return true
 		}
 	}
-	asked := call
-	asked.RespChan = answer
 	select {
 	case g.calls <- asked:
 	case <-g.stop:
@@ -96,7 +136,7 @@ func (g *guard) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.A
 	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
-// Close is part of raft.WithClose. raft calls it too.
+// Close is part of raft.WithClose, and comes after serve. raft calls it too.
 func (g *guard) Close() error {
 	g.once.Do(func() { close(g.stop) })
 	err := closeTransport(g.Transport) // whose connections pass may be reading

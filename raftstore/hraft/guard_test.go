@@ -50,15 +50,20 @@ func (f *follower) header() raft.RPCHeader {
 
 // append sends entries first to last, which are committed.
 func (f *follower) append(first, last uint64) <-chan raft.RPCResponse {
+	return f.appendIn(2, first, last, last)
+}
+
+// appendIn does so in a later term, whose first entries they are.
+func (f *follower) appendIn(term, first, last, committed uint64) <-chan raft.RPCResponse {
 	prev := uint64(2)
 	if first == 2 {
 		prev = 1 // of the configuration, with which all begin
 	}
 	r := &raft.AppendEntriesRequest{
-		RPCHeader: f.header(), Term: 2, PrevLogEntry: first - 1, PrevLogTerm: prev, LeaderCommitIndex: last,
+		RPCHeader: f.header(), Term: term, PrevLogEntry: first - 1, PrevLogTerm: prev, LeaderCommitIndex: committed,
 	}
 	for i := first; i <= last; i++ {
-		r.Entries = append(r.Entries, logOf(i, 2, commandsOf(2, "x")))
+		r.Entries = append(r.Entries, logOf(i, term, commandsOf(term, "x")))
 	}
 	return f.ask(r, nil)
 }
@@ -172,6 +177,45 @@ func TestNewSnapshot(t *testing.T) {
 			f.wantAppended(f.append(21, 22))
 			f.wantLog(21, 22)
 		})
+	})
+}
+
+// A snapshot that could not be restored is not had: it is installed when it comes again.
+func TestSnapshotThatWasNotRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inTerm2(t, new(hrafttest.Disk), func(f *follower) {
+			f.wantAppended(f.append(2, 4))
+			f.machine.broken = true
+			if a := <-f.install(20); a.Error == nil {
+				t.Errorf("installed: %+v", a.Response)
+			}
+			f.wantInstalled(f.install(20))
+			f.wantAppended(f.append(21, 22))
+			if f.machine.restored != 1 {
+				t.Errorf("restored %d times", f.machine.restored)
+			}
+		})
+	})
+}
+
+// Entries follow the snapshot in the place of others that were never committed, and that
+// raft, which finds no entry of the snapshot in its log, would not look at.
+func TestStaleEndBehindASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := new(hrafttest.Disk)
+		inTerm2(t, disk, func(f *follower) {
+			f.wantInstalled(f.install(20))
+			f.wantAppended(f.appendIn(2, 21, 23, 20)) // of a leader that was then cut off
+			f.wantAppended(f.appendIn(3, 21, 22, 22))
+			synctest.Wait()
+			if n := len(f.machine.commands); n != 2 {
+				t.Errorf("%d commands applied", n)
+			}
+			if err := f.stores.GetLog(23, new(raft.Log)); err == nil {
+				t.Error("the stale end is there")
+			}
+		})
+		inTerm2(t, disk, func(f *follower) { f.wantLog(21, 22) })
 	})
 }
 
