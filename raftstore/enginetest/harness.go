@@ -16,8 +16,10 @@ import (
 	"coordd.dev/raftstore"
 )
 
-// patience is how long anything may take that must happen.
-const patience = 30 * time.Second
+const (
+	patience = 30 * time.Second // how long anything may take that must happen
+	leaders  = 10               // how many a test may wear out, where they do not stay
+)
 
 // A node is one life of a node.
 type node struct {
@@ -118,23 +120,64 @@ func (h *harness) stopAll() {
 // leader waits for a node that leads, other than those named.
 func (h *harness) leader(but ...int) *node {
 	h.t.Helper()
+	return h.leaderUnless(nil, func(n *node, _ uint64) bool { return !slices.Contains(but, n.number) })
+}
+
+// leaderUnless waits for a node that leads, in a term, and will do. It is nil if
+// something comes from stop first.
+func (h *harness) leaderUnless(stop <-chan *node, do func(n *node, term uint64) bool) *node {
+	h.t.Helper()
+	receive := func(from any) reflect.SelectCase {
+		return reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(from)}
+	}
 	deadline := time.After(patience)
 	for {
-		cases := []reflect.SelectCase{{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(deadline)}}
+		cases := []reflect.SelectCase{receive(deadline), receive(stop)}
 		for _, n := range h.running() {
-			if slices.Contains(but, n.number) {
-				continue
-			}
 			lead, changed := n.log.Leadership()
-			if lead.Leading {
+			if lead.Leading && do(n, lead.Term) {
 				return n
 			}
-			cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(changed)})
+			cases = append(cases, receive(changed))
 		}
-		if chosen, _, _ := reflect.Select(cases); chosen == 0 {
+		switch chosen, _, _ := reflect.Select(cases); chosen {
+		case 0:
 			h.t.Fatalf("no leader for %v", patience)
+		case 1:
+			return nil
 		}
 	}
+}
+
+// steadily does something that needs one leader to stay, with another one if do says
+// that this one did not. In a bubble nothing stalls, so there the first has to.
+func (h *harness) steadily(do func(leader *node) error) {
+	h.t.Helper()
+	var err error
+	for range leaders {
+		if err = do(h.leader()); err == nil {
+			return
+		}
+		if !h.deposed(err) {
+			break
+		}
+	}
+	h.t.Fatalf("with one leader: %v", err)
+}
+
+// deposed reports whether an error is what a leader says that stalled for longer than an
+// election takes, which where time is not free is nobody's fault. What it says of a
+// command, settle holds it to.
+func (h *harness) deposed(err error) bool {
+	return !h.bubble && (errors.Is(err, raftstore.ErrNotLeader) || errors.Is(err, raftstore.ErrUnknown))
+}
+
+// reign is the term in which a node leads, 0 if it does not.
+func (n *node) reign() uint64 {
+	if lead, _ := n.log.Leadership(); lead.Leading {
+		return lead.Term
+	}
+	return 0
 }
 
 // command returns a new command.

@@ -20,7 +20,8 @@ var errPoison = errors.New("poisoned")
 
 // A history is a Machine that remembers everything.
 type history struct {
-	length *latest.Value[int] // of state.Commands
+	length  *latest.Value[int] // of state.Commands
+	entries *latest.Value[int] // state.Entries
 
 	mu       sync.Mutex
 	state    state
@@ -35,7 +36,7 @@ type state struct {
 	Entries  int
 }
 
-func newHistory() *history { return &history{length: latest.New(0)} }
+func newHistory() *history { return &history{length: latest.New(0), entries: latest.New(0)} }
 
 // Apply is part of raftstore.Machine. The result of a command is its place, from 0.
 func (h *history) Apply(index uint64, e raftstore.Entry) ([]any, error) {
@@ -58,6 +59,7 @@ func (h *history) Apply(index uint64, e raftstore.Entry) ([]any, error) {
 		h.state.Commands = append(h.state.Commands, string(c))
 	}
 	h.length.Set(len(h.state.Commands))
+	h.entries.Set(h.state.Entries)
 	return results, nil
 }
 
@@ -87,6 +89,7 @@ func (h *history) Restore(r io.Reader) error {
 	h.state = s
 	h.restores++
 	h.length.Set(len(s.Commands))
+	h.entries.Set(s.Entries)
 	return nil
 }
 

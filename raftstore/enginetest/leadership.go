@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"coordd.dev/raftstore"
@@ -26,23 +27,28 @@ func testBarrier(h *harness) {
 // testTransfer: a transfer moves the leadership, and only the leader can do it.
 func testTransfer(h *harness) {
 	stop := h.load()
-	leader := h.leader()
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()
-	for _, n := range h.running() {
-		if n == leader {
-			continue
+	h.steadily(func(leader *node) error {
+		term := leader.reign()
+		for _, n := range h.running() {
+			if n == leader {
+				continue
+			}
+			// Outside a bubble it may lead by now.
+			if err := n.engine.Transfer(ctx); h.bubble && !errors.Is(err, raftstore.ErrNotLeader) {
+				h.t.Errorf("transfer from a follower: %v", err)
+			}
 		}
-		if err := n.engine.Transfer(ctx); !errors.Is(err, raftstore.ErrNotLeader) {
-			h.t.Errorf("transfer from a follower: %v", err)
+		if err := leader.engine.Transfer(ctx); err != nil {
+			return err
 		}
-	}
-	if err := leader.engine.Transfer(ctx); err != nil {
-		h.t.Errorf("transfer: %v", err)
-	}
-	if next := h.leader(leader.number); next == leader {
-		h.t.Error("the old leader leads")
-	}
+		next := h.leaderUnless(nil, func(_ *node, t uint64) bool { return t > term })
+		if next == leader {
+			return fmt.Errorf("%w: the old leader leads again", raftstore.ErrNotLeader)
+		}
+		return nil
+	})
 	stop()
 	h.settle()
 }

@@ -10,18 +10,22 @@ import (
 
 // testTotalOrder: many callers, one order.
 func testTotalOrder(h *harness) {
-	leader := h.leader()
-	var callers sync.WaitGroup
-	for range 8 {
-		callers.Go(func() {
-			for range 50 {
-				if o := h.propose(h.t.Context(), leader); o.err != nil {
-					h.t.Errorf("propose: %v", o.err)
+	h.steadily(func(leader *node) error {
+		errs := make([]error, 8)
+		var callers sync.WaitGroup
+		for i := range errs {
+			callers.Go(func() {
+				for range 50 {
+					if o := h.propose(h.t.Context(), leader); o.err != nil {
+						errs[i] = o.err
+						return
+					}
 				}
-			}
-		})
-	}
-	callers.Wait()
+			})
+		}
+		callers.Wait()
+		return first(errs, h.deposed)
+	})
 	h.settle()
 }
 
@@ -29,24 +33,47 @@ func testTotalOrder(h *harness) {
 // an entry.
 func testSubmitOrder(h *harness) {
 	const n = 2000
-	leader := h.leader()
-	entries := leader.machine.now().Entries
-	done := make(chan outcome, n)
-	for range n {
-		h.submit(leader, func(o outcome) { done <- o })
-	}
-	last := -1
-	for range n {
-		o := <-done
-		if o.err != nil || o.place <= last {
-			h.t.Fatalf("place %d after %d: %v", o.place, last, o.err)
+	h.steadily(func(leader *node) error {
+		entries := leader.machine.now().Entries
+		done := make(chan outcome, n)
+		for range n {
+			h.submit(leader, func(o outcome) { done <- o })
 		}
-		last = o.place
-	}
-	if got := leader.machine.now().Entries - entries; got > n/2 {
-		h.t.Errorf("%d commands took %d entries", n, got)
-	}
+		last, errs := -1, make([]error, n)
+		for i := range errs {
+			o := <-done
+			if errs[i] = o.err; o.err != nil {
+				continue
+			}
+			if o.place <= last {
+				h.t.Errorf("place %d after %d", o.place, last)
+			}
+			last = o.place
+		}
+		if err := first(errs, h.deposed); err != nil {
+			return err
+		}
+		if got := leader.machine.now().Entries - entries; got > n/2 {
+			h.t.Errorf("%d commands took %d entries", n, got)
+		}
+		return nil
+	})
 	h.settle()
+}
+
+// first is the first error, but one that may pass only if there is no other.
+func first(errs []error, pass func(error) bool) error {
+	var passing error
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case !pass(err):
+			return err
+		case passing == nil:
+			passing = err
+		}
+	}
+	return passing
 }
 
 // testMembers: everybody knows the configuration.
@@ -68,46 +95,89 @@ func testMembers(h *harness) {
 // testClock: ticks advance the clock by the time that passed, and a new leader does not
 // count the time before it.
 func testClock(h *harness) {
-	leader := h.leader()
-	began := time.Now()
-	h.must(leader)
-	clock := leader.machine.now().Clock
-	const idle = 300 * time.Millisecond
-	<-time.After(idle)
-	leader.log.Tick()
-	entries := leader.machine.now().Entries
-	for leader.machine.now().Entries == entries && time.Since(began) < patience {
-		h.pause(h.t.Context())
-	}
-	h.must(leader)
-	passed := time.Since(began)
-	if got := leader.machine.now().Clock - clock; got < idle || got > passed {
-		h.t.Errorf("the clock advanced by %v, in %v", got, passed)
-	}
-	before := leader.machine.now().Clock
+	h.steadily(h.ticks)
+	leader := h.commit()
+	before, since := leader.machine.now().Clock, time.Now()
 	h.kill(leader.number)
 	next := h.leader()
-	if got := next.machine.now().Clock; got > before+time.Since(began)-passed {
+	if got := next.machine.now().Clock; got > before+time.Since(since) {
 		h.t.Errorf("the clock went from %v to %v", before, got)
 	}
 	h.start(leader.number)
 	h.settle()
 }
 
-// testOtherTerm: an entry of an earlier term is never applied.
-func testOtherTerm(h *harness) {
-	leader := h.leader()
-	state, _ := leader.engine.State()
-	for _, term := range []uint64{0, state.Term - 1, state.Term + 1} {
-		data := raftstore.AppendEntry(nil, raftstore.Entry{
-			Term:      term,
-			Increment: time.Hour,
-			Commands:  [][]byte{[]byte("stray")},
-		})
-		if _, _, err := leader.engine.Append(h.t.Context(), data); !errors.Is(err, raftstore.ErrNotLeader) {
-			h.t.Errorf("append of term %d in term %d: %v", term, state.Term, err)
+// ticks holds the clock against the time while a node leads, and says ErrNotLeader if
+// that was not all the time: then some of it is nobody's.
+func (h *harness) ticks(leader *node) error {
+	const idle = 300 * time.Millisecond
+	term, began := leader.reign(), time.Now()
+	if o := h.propose(h.t.Context(), leader); o.err != nil {
+		return o.err
+	}
+	clock := leader.machine.now().Clock
+	<-time.After(idle)
+	if err := h.tick(leader, term); err != nil {
+		return err
+	}
+	if o := h.propose(h.t.Context(), leader); o.err != nil {
+		return o.err
+	}
+	got, passed := leader.machine.now().Clock-clock, time.Since(began)
+	if term == 0 || leader.reign() != term {
+		return raftstore.ErrNotLeader
+	}
+	if got < idle || got > passed {
+		h.t.Errorf("the clock advanced by %v, in %v", got, passed)
+	}
+	return nil
+}
+
+// tick asks for an entry and waits until it is applied, or the node no longer leads in
+// the term.
+func (h *harness) tick(n *node, term uint64) error {
+	h.t.Helper()
+	before, _ := n.machine.entries.Get()
+	deadline := time.After(patience)
+	for {
+		entries, applied := n.machine.entries.Get()
+		if entries > before {
+			return nil
+		}
+		lead, changed := n.log.Leadership()
+		if !lead.Leading || lead.Term != term {
+			return raftstore.ErrNotLeader
+		}
+		n.log.Tick() // once, unless the leadership changed and changed back
+		select {
+		case <-applied:
+		case <-changed:
+		case <-deadline:
+			h.t.Fatalf("no entry for a tick in %v", patience)
 		}
 	}
+}
+
+// testOtherTerm: an entry of another term is never applied.
+func testOtherTerm(h *harness) {
+	h.steadily(func(leader *node) error {
+		state, _ := leader.engine.State()
+		for _, term := range []uint64{0, state.Term - 1, state.Term + 1} {
+			data := raftstore.AppendEntry(nil, raftstore.Entry{
+				Term:      term,
+				Increment: time.Hour,
+				Commands:  [][]byte{[]byte("stray")},
+			})
+			_, _, err := leader.engine.Append(h.t.Context(), data)
+			if errors.Is(err, raftstore.ErrUnknown) && h.deposed(err) {
+				return err // it says nothing of terms
+			}
+			if !errors.Is(err, raftstore.ErrNotLeader) {
+				h.t.Errorf("append of term %d in term %d: %v", term, state.Term, err)
+			}
+		}
+		return nil
+	})
 	h.tell("stray", nil, raftstore.ErrNotLeader)
 	h.settle()
 }

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"coordd.dev/raftstore"
@@ -139,33 +140,59 @@ func testCutOffFollower(h *harness) {
 // testDamagedEntry: a node that cannot decode an entry stops before it applies it, and
 // applies nothing after it.
 func testDamagedEntry(h *harness) {
-	leader := h.leader()
-	h.must(leader)
-	state, _ := leader.engine.State()
-	data := raftstore.AppendEntry(nil, raftstore.Entry{Term: state.Term, Commands: [][]byte{[]byte("lost")}})
-	data[len(data)-1] ^= 1
-	if _, _, err := leader.engine.Append(h.t.Context(), data); !errors.Is(err, raftstore.ErrUnknown) {
-		h.t.Errorf("append of a damaged entry: %v", err)
-	}
-	h.stopped(raftstore.ErrEntryDamaged)
+	h.stopsOn(raftstore.ErrEntryDamaged, func(leader *node) error {
+		state, _ := leader.engine.State()
+		data := raftstore.AppendEntry(nil, raftstore.Entry{Term: state.Term, Commands: [][]byte{[]byte("lost")}})
+		data[len(data)-1] ^= 1
+		_, _, err := leader.engine.Append(h.t.Context(), data)
+		return err
+	})
 }
 
 // testRefusedEntry: the same for an entry that the machine refuses.
 func testRefusedEntry(h *harness) {
-	leader := h.leader()
-	h.must(leader)
-	_, _, err := leader.log.Propose(h.t.Context(), []byte(poison))
-	if !errors.Is(err, raftstore.ErrUnknown) {
-		h.t.Errorf("propose poison: %v", err)
-	}
-	h.stopped(errPoison)
+	h.stopsOn(errPoison, func(leader *node) error {
+		_, _, err := leader.log.Propose(h.t.Context(), []byte(poison))
+		return err
+	})
 }
 
-// stopped waits until a majority has failed with err (the rest may never learn that the
-// entry is committed) and holds that they have applied what succeeded before.
-func (h *harness) stopped(want error) {
+// stopsOn holds that the nodes stop with an error once an entry is committed that a
+// leader appends: the next leader, if that one was deposed before it could.
+func (h *harness) stopsOn(want error, appends func(leader *node) error) {
 	h.t.Helper()
-	deadline := time.After(patience)
+	h.commit()
+	h.steadily(func(leader *node) error {
+		err := appends(leader)
+		if !errors.Is(err, raftstore.ErrUnknown) && !h.deposed(err) {
+			h.t.Errorf("append: %v", err)
+		}
+		if h.goesOn() {
+			return fmt.Errorf("the nodes go on after it: %w", err)
+		}
+		return nil
+	})
+	h.stopped(want)
+}
+
+// goesOn waits until a node fails, which is false, or something is committed. Whatever
+// was proposed before is then in the history of those who do not fail, or nowhere.
+func (h *harness) goesOn() bool {
+	h.t.Helper()
+	failed := h.failures()
+	for {
+		n := h.leaderUnless(failed, func(n *node, _ uint64) bool { return n.engine.Err() == nil })
+		if n == nil {
+			return false
+		}
+		if o := h.propose(h.t.Context(), n); o.err == nil {
+			return true
+		}
+	}
+}
+
+// failures receives each node that runs when it has failed.
+func (h *harness) failures() <-chan *node {
 	failed := make(chan *node, len(h.nodes))
 	for _, n := range h.running() {
 		go func() {
@@ -176,6 +203,15 @@ func (h *harness) stopped(want error) {
 			}
 		}()
 	}
+	return failed
+}
+
+// stopped waits until a majority has failed with err (the rest may never learn that the
+// entry is committed) and holds that they have applied what succeeded before.
+func (h *harness) stopped(want error) {
+	h.t.Helper()
+	deadline := time.After(patience)
+	failed := h.failures()
 	for range len(h.nodes)/2 + 1 {
 		select {
 		case n := <-failed:
