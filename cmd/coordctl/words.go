@@ -157,7 +157,7 @@ func (n *narrator) tell(facts string, rewrite bool) {
 
 // describe returns who holds it and how many are ahead of us, "" if there is no answer.
 func (n *narrator) describe(ctx context.Context) string {
-	const patience = 300 * time.Millisecond // -w is late by so much at most
+	const patience = time.Second // -w is late by so much at most
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	kind := client.KindLock
