@@ -78,7 +78,7 @@ func (s *terminal) until(t *testing.T, text string) {
 // and USR1 shows when it has acted: signals are taken in the order of their numbers.
 func TestKeyboardInterruptsOnce(t *testing.T) {
 	screen, tty := openTerminal(t)
-	cmd := coordctl(coordtest.New(t).Target(), "lock", "keyboard", "--", "sh", "-c",
+	cmd := coordctl(coordtest.New(t).Target(), "lock", "--ttl", "1h", "keyboard", "--", "sh", "-c",
 		`trap 'n=$((n+1)); echo "interrupt $n"' INT; trap 'echo acted' USR1; n=0; echo ready; while :; do sleep 0.01; done`)
 	screen.run(t, tty, cmd)
 	screen.until(t, "ready")
