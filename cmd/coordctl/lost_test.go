@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"testing"
+	"time"
 
 	"coordd.dev/client"
 	"coordd.dev/coordtest"
@@ -97,18 +99,36 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // The promise that matters most: when anybody else has the lock, the command is gone,
 // although it would not listen and coordctl could not ask.
+//
+// It is a promise within 300 ms of real time. Where somebody stalls for longer a try
+// proves nothing, so one that fails is made again; what is broken fails in each.
 func TestCommandIsGoneBeforeTheLockIsAnothers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a lease has to run out")
 	}
 	cluster := coordtest.New(t)
+	var errs []error
+	for i := range 3 {
+		err := loseToRival(t, cluster, fmt.Sprint("lost", i))
+		if err == nil {
+			return
+		}
+		errs = append(errs, err)
+	}
+	t.Error(errors.Join(errs...))
+}
+
+// loseToRival runs a command under a lock that a rival waits for, and cuts coordctl off.
+// The error is about what came first.
+func loseToRival(t *testing.T, cluster *coordtest.Cluster, name string) error {
+	t.Helper()
 	cable := newCable(t, cluster.Target())
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	cmd := coordctl(cable.Addr().String(), "lock", "--ttl", "3s", "lost", "--", "sh", "-c",
+	cmd := coordctl(cable.Addr().String(), "lock", "--ttl", "3s", name, "--", "sh", "-c",
 		`trap 'echo asked' TERM; echo ready; while :; do sleep 0.01; done`)
 	cmd.Stdout = w
 	if err := cmd.Start(); err != nil {
@@ -118,19 +138,18 @@ func TestCommandIsGoneBeforeTheLockIsAnothers(t *testing.T) {
 	_ = w.Close()
 	out := bufio.NewReader(r)
 	if line, err := out.ReadString('\n'); line != "ready\n" {
-		t.Fatalf("the command said %q, %v", line, err)
+		return fmt.Errorf("the command said %q: %w", line, err)
 	}
 
 	rival := cluster.Dial()
-	granted := make(chan *client.Hold, 1)
+	granted := make(chan error, 1)
 	go func() {
-		hold, err := rival.Mutex("lost").LockContext(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		granted <- hold
+		_, err := rival.Mutex(name).LockContext(t.Context())
+		granted <- err
 	}()
-	cluster.AwaitWaiters(client.KindLock, "lost", 1)
+	if err := awaitWaiter(t, rival, name, granted); err != nil {
+		return err
+	}
 	cable.sever()
 
 	gone := make(chan string, 1)
@@ -138,17 +157,44 @@ func TestCommandIsGoneBeforeTheLockIsAnothers(t *testing.T) {
 		rest, _ := io.ReadAll(out) // ends when nobody has the pipe any more
 		gone <- string(rest)
 	}()
-	<-granted
+	if err := <-granted; err != nil {
+		t.Fatal(err)
+	}
 	select {
 	case rest := <-gone:
-		if rest != "asked\n" {
-			t.Errorf("the command said %q, and was killed without being asked first", rest)
-		}
+		gone <- rest
 	default:
-		t.Error("the rival has the lock, and the command still runs")
-		_ = cmd.Process.Signal(syscall.SIGKILL)
+		err = errors.New("the rival has the lock, and the command still runs")
 	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitLost {
-		t.Errorf("coordctl: %v", err)
+	late := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	if rest := <-gone; rest != "asked\n" {
+		err = errors.Join(err, fmt.Errorf("the command said %q, and was killed without being asked first", rest))
+	}
+	if werr := cmd.Wait(); cmd.ProcessState.ExitCode() != exitLost {
+		t.Errorf("coordctl: %v", werr) // however late it was
+	}
+	return err
+}
+
+// awaitWaiter returns once somebody waits for the lock. It is an error if the lock was
+// granted before: then its holder had lost it already.
+func awaitWaiter(t *testing.T, c *client.Client, name string, granted <-chan error) error {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		d, err := c.Describe(t.Context(), client.KindLock, name)
+		if err != nil {
+			return err
+		}
+		if d.Waiting == 1 {
+			return nil
+		}
+		select {
+		case err := <-granted:
+			return errors.Join(errors.New("granted before the cut"), err)
+		case <-tick.C:
+		}
 	}
 }
