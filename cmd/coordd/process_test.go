@@ -17,6 +17,9 @@ import (
 	coordv1 "coordd.dev/api/coord/v1"
 )
 
+// patience is how long anything may take that must happen.
+const patience = time.Minute
+
 // A logbook is a log that can be waited on.
 type logbook struct {
 	mu    sync.Mutex
@@ -44,7 +47,7 @@ func (l *logbook) String() string {
 // await returns once the log has the words.
 func (l *logbook) await(t *testing.T, words string) {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(patience)
 	for {
 		l.mu.Lock()
 		text, moved := l.text.String(), l.moved
@@ -105,8 +108,28 @@ func (p *process) awaitReady(t *testing.T) {
 	case <-p.ready:
 	case err := <-p.ended:
 		t.Fatalf("node %s ended: %v\n%s", p.cfg.Name, err, p.log)
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("node %s never got ready: %v\n%s", p.cfg.Name, p.health.ready(), p.log)
+	}
+}
+
+// eventually looks again until it sees what is to be. Between two looks there may be an
+// election, in which nobody is ready and not all name the same leader.
+func eventually(t *testing.T, look func() error) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(patience)
+	for {
+		err := look()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("after %v: %v", patience, err)
+		}
 	}
 }
 
@@ -124,6 +147,17 @@ func (p *process) get(t *testing.T, path string) (int, string) {
 		t.Fatal(err)
 	}
 	return r.StatusCode, string(body)
+}
+
+// getReady asks the admin port until it says that the node is ready.
+func (p *process) getReady(t *testing.T) {
+	t.Helper()
+	eventually(t, func() error {
+		if code, body := p.get(t, "/readyz"); code != http.StatusOK || body != "ok\n" {
+			return fmt.Errorf("node %s is %d: %s", p.cfg.Name, code, body)
+		}
+		return nil
+	})
 }
 
 func (p *process) status(t *testing.T) *coordv1.StatusResponse {

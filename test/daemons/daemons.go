@@ -134,7 +134,8 @@ func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
 }
 
 // Stop ends every process that runs: with SIGTERM, and with SIGKILL if that is not
-// enough, which is an error.
+// enough, which is an error. Those that were ended before it leaves alone, so it may be
+// called again.
 func (c *Cluster) Stop() error {
 	var errs []error
 	for _, n := range c.nodes {

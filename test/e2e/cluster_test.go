@@ -22,6 +22,7 @@ func TestFormationInAnyOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = c.Stop() }) // of what still runs after a failure
 		for i, n := range order {
 			if err := c.Nodes()[n].Start(); err != nil {
 				t.Fatal(err)
@@ -91,7 +92,7 @@ func TestGarbageOnEveryPort(t *testing.T) {
 		t.Errorf("lock after the garbage: %v\n%s", err, out)
 	}
 	for _, n := range c.Nodes() {
-		if err := n.Ready(ctx); err != nil {
+		if err := n.AwaitReady(ctx); err != nil {
 			t.Error(err)
 		}
 	}
