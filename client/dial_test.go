@@ -82,6 +82,7 @@ func TestDialGarbage(t *testing.T) {
 }
 
 func TestDialCancelled(t *testing.T) {
+	t.Setenv("COORD_ENDPOINTS", "")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)

@@ -13,14 +13,15 @@ import (
 	"coordd.dev/coordtest"
 )
 
-// In the manner of sync's own tests: many goroutines, of several processes, for real.
+// In the manner of sync's own tests: many goroutines, of several processes, for real. An
+// Unlock of what was lost panics, so no lease is to run out on a machine that stalls.
 func TestHammerMutex(t *testing.T) {
 	cluster := coordtest.New(t)
 	const clients, workers, rounds = 3, 8, 50
 	counter := 0 // guarded by the lock, and by nothing else that -race would not see
 	var wg sync.WaitGroup
 	for range clients {
-		mu := cluster.Dial().Mutex("m")
+		mu := cluster.Dial(client.WithTTL(time.Hour)).Mutex("m")
 		for w := range workers {
 			wg.Go(func() {
 				for i := range rounds {
@@ -49,7 +50,7 @@ func TestHammerRWMutex(t *testing.T) {
 	var activity atomic.Int32 // 10,000 for a writer, 1 for a reader
 	var wg sync.WaitGroup
 	for range clients {
-		rw := cluster.Dial().RWMutex("rw")
+		rw := cluster.Dial(client.WithTTL(time.Hour)).RWMutex("rw")
 		for range writers {
 			wg.Go(func() {
 				for range rounds {
@@ -84,7 +85,7 @@ func TestHammerSemaphore(t *testing.T) {
 	var held atomic.Int64
 	var wg sync.WaitGroup
 	for range clients {
-		sem := cluster.Dial().Semaphore("s", limit)
+		sem := cluster.Dial(client.WithTTL(time.Hour)).Semaphore("s", limit)
 		for range workers {
 			wg.Go(func() {
 				for range rounds {

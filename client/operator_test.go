@@ -44,7 +44,7 @@ func TestRevoke(t *testing.T) {
 	for _, now := range []bool{false, true} {
 		t.Run(map[bool]string{false: "asking", true: "now"}[now], func(t *testing.T) {
 			cluster := coordtest.New(t)
-			a, b := cluster.Dial(client.WithTTL(2*time.Second)), cluster.Dial()
+			a, b := cluster.Dial(client.WithTTL(10*time.Second)), cluster.Dial()
 			before := a.Session()
 			h := must(a.Mutex("m").LockContext(t.Context()))(t)
 			revoke(t, cluster, before.ID, now)
@@ -89,8 +89,11 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 // Sync-shaped calls of a closed client wait for ever, which is said once.
 func TestLockOfAClosedClient(t *testing.T) {
 	log := &logBuffer{written: make(chan struct{}, 1)}
-	c := coordtest.New(t).Dial(client.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
-	c.Mutex("m").Lock()
+	cluster := coordtest.New(t)
+	other := cluster.Dial(client.WithTTL(time.Hour))
+	other.Mutex("m").Lock()
+	other.RWMutex("rw").Lock()
+	c := cluster.Dial(client.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	returned := make(chan struct{})
 	for _, lock := range []func(){c.Mutex("m").Lock, c.RWMutex("rw").RLock} {
 		go func() {
@@ -98,6 +101,8 @@ func TestLockOfAClosedClient(t *testing.T) {
 			close(returned)
 		}()
 	}
+	cluster.AwaitWaiters(client.KindLock, "m", 1)
+	cluster.AwaitWaiters(client.KindLock, "rw", 1)
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
