@@ -58,7 +58,7 @@ func TestStoppedClientLearnsOfItsLoss(t *testing.T) {
 		t.Errorf("it locks again in the session that it lost, %s", old)
 	}
 	p.expect("token ")
-	list := exec.CommandContext(ctx, coordctl(), "session", "ls")
+	list := exec.CommandContext(ctx, coordctl(), "--timeout", "60", "session", "ls")
 	list.Env = append(os.Environ(), "COORD_ENDPOINTS="+c.Target())
 	out, err := list.CombinedOutput()
 	if err != nil || strings.Contains(string(out), old) {

@@ -60,7 +60,8 @@ func (s scene) count(pattern string) int {
 // exclude runs workers on a mutex, a read-write mutex and a semaphore. Other processes
 // do the same on the same names and the same scene.
 func exclude(ctx context.Context) error {
-	c, err := client.Dial(ctx, "", client.WithName("exclude"))
+	// No lease runs out on a worker that stalls: what it would see then is another test's.
+	c, err := client.Dial(ctx, "", client.WithTTL(time.Minute), client.WithName("exclude"))
 	if err != nil {
 		return err
 	}
@@ -170,5 +171,8 @@ func pause(ctx context.Context) error {
 	}
 	fmt.Println("again in", c.Session().ID)
 	fmt.Println("token", again.Token())
-	return again.Unlock(ctx)
+	if err := again.Unlock(ctx); !errors.Is(err, client.ErrLost) { // by a stall of a second
+		return err
+	}
+	return nil
 }
