@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -98,9 +100,9 @@ func TestDev(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out, log, ended := newLogbook(), newLogbook(), make(chan error, 1)
-	busy := open(t, Config{ListenClient: "127.0.0.1:0", ListenPeer: "127.0.0.1:0", ListenAdmin: "127.0.0.1:0"})
+	port, busy := openDev(t) // so that the first node has to look further
 	defer busy.close()
-	cfg := devConfig{nodes: 3, port: 27600, logLevel: slog.LevelWarn, program: "bin/coordd"}
+	cfg := devConfig{nodes: 3, port: port, logLevel: slog.LevelWarn, program: "bin/coordd"}
 	go func() { ended <- dev(ctx, cfg, out, log) }()
 	out.await(t, "Ctrl-C stops it.")
 	text := out.String()
@@ -108,6 +110,9 @@ func TestDev(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("output lacks %q:\n%s", want, text)
 		}
+	}
+	if strings.Contains(text, fmt.Sprintf("127.0.0.1:%d,", port)) {
+		t.Errorf("a node is said to be on a port that is another's, %d:\n%s", port, text)
 	}
 	_, dir, _ := strings.Cut(text, "data: ")
 	dir, _, _ = strings.Cut(dir, " ")
@@ -123,11 +128,29 @@ func TestDev(t *testing.T) {
 	}
 }
 
+// openDev opens a node's ports as dev would have them, and returns the first. They are
+// below those that the system gives to whoever asks for any, so nobody takes them soon.
+func openDev(t *testing.T) (int, *listeners) {
+	t.Helper()
+	for {
+		var ports []*listeners
+		_, next, err := devListen(&ports, 10_000+devStep*rand.IntN(2_000), 1)
+		if err == nil {
+			return next - devStep, ports[0]
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestDevKept: a directory that is kept is found again by the same command, and only
 // by it.
 func TestDevKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dev")
-	cfg := devConfig{nodes: 1, port: 27700, dataDir: dir, logLevel: slog.LevelWarn, program: "coordd"}
+	port, ports := openDev(t)
+	shut(t, ports)
+	cfg := devConfig{nodes: 1, port: port, dataDir: dir, logLevel: slog.LevelWarn, program: "coordd"}
 	for range 2 {
 		ctx, cancel := context.WithCancel(t.Context())
 		out, ended := newLogbook(), make(chan error, 1)
