@@ -296,6 +296,7 @@ func (r *rider) do(op *coordv1.Op, held ...uint64) *coordv1.Outcome {
 			o, err := r.recv()
 			if err != nil {
 				r.attached = false
+				time.Sleep(20 * time.Millisecond) // of the bubble, where else no time may pass
 				break
 			}
 			if o.GetSeq() == op.GetSeq() {
