@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -45,13 +46,15 @@ func TestCancelLeavesNothing(t *testing.T) {
 	})
 }
 
-// Cancel races grant: whichever wins, the lock is not left held by nobody.
+// Cancel races grant: whichever wins, the lock is not left held by nobody. Either comes
+// first for sure now and then, and in the other rounds they do race.
 func TestCancelRacesGrant(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
 		a, b := cluster.Dial(), cluster.Dial()
 		mine, theirs := a.Mutex("m"), b.Mutex("m")
+		const rounds = 200
 		granted := 0
-		for range 200 {
+		for i := range rounds {
 			mine.Lock()
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
@@ -67,11 +70,30 @@ func TestCancelRacesGrant(t *testing.T) {
 				}
 			})
 			cluster.AwaitWaiters(client.KindLock, "m", 1)
-			wg.Go(mine.Unlock)
-			wg.Go(cancel)
+			switch i % 4 {
+			case 0:
+				cancel()
+				synctest.Wait()
+				mine.Unlock()
+			case 1:
+				mine.Unlock()
+				synctest.Wait()
+				cancel()
+			default:
+				wg.Go(mine.Unlock)
+				wg.Go(func() {
+					for range i { // a little later each time
+						runtime.Gosched()
+					}
+					cancel()
+				})
+			}
 			wg.Wait()
 		}
-		t.Logf("granted %d of 200", granted)
+		t.Logf("granted %d of %d", granted, rounds)
+		if granted < rounds/4 || granted > rounds*3/4 {
+			t.Error("one side came first, and lost")
+		}
 		must(mine.LockContext(t.Context()))(t)
 	})
 }
