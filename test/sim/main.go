@@ -44,7 +44,8 @@ func mainErr(args []string, out io.Writer) error {
 	return runSeeds(*first, *duration, *workers, *shrinking, out)
 }
 
-// runSeeds runs seed after seed until the time is over or one fails.
+// runSeeds runs seed after seed until the time is over or one fails; each worker at
+// least one.
 func runSeeds(first uint64, d time.Duration, workers int, shrinking bool, out io.Writer) error {
 	begin := time.Now()
 	results := make([]batch, workers)
@@ -52,7 +53,7 @@ func runSeeds(first uint64, d time.Duration, workers int, shrinking bool, out io
 	for i := range results {
 		all.Go(func() {
 			b := &results[i]
-			for seed := first + uint64(i); time.Since(begin) < d && b.err == nil; seed += uint64(workers) {
+			for seed := first + uint64(i); (b.runs == 0 || time.Since(begin) < d) && b.err == nil; seed += uint64(workers) {
 				b.c = caseOf(seed)
 				b.err = run(b.c, &b.tally, nil)
 				b.runs++
