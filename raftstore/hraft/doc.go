@@ -35,7 +35,8 @@
 //   - The log's cache is bounded only by the number of entries: cachedLog.
 //   - Entries that were deleted are still served, for a while: cachedLog.
 //   - A late InstallSnapshot wipes a newer log: guard.
-//   - A stale end of the log behind a snapshot keeps what follows that out: guard.
+//   - A stale end of the log behind a snapshot keeps what follows that out: guard. Where
+//     only a new start helps, Failed is closed.
 //
 // Not guarded yet: a vote torn between its two writes; a disk that stalls (the leader keeps
 // its leadership; its entries time out, and Log asks for a transfer).

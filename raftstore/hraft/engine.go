@@ -23,7 +23,10 @@ const (
 	closeGrace = 2 * time.Second
 )
 
-var errClosed = errors.New("engine closed")
+var (
+	errClosed = errors.New("engine closed")
+	errStale  = errors.New("a snapshot took the place of a log that went beyond it: start the node again, nothing is lost")
+)
 
 // An Engine is one node of a cluster. It implements raftstore.Engine.
 type Engine struct {
@@ -119,7 +122,7 @@ func (e *Engine) start() (err error) {
 		err = e.failure.get()
 	}
 	if err == nil {
-		e.guard.serve(state{cached, snapshots, e.raft.AppliedIndex})
+		e.guard.serve(state{cached, snapshots, e.raft.AppliedIndex, e.raft.LastIndex}, func() { e.failure.report(errStale) })
 	}
 	return err
 }

@@ -19,7 +19,10 @@ import (
 //     (RELIABILITY 3.1);
 //   - lets entries follow a snapshot although others stand in the log behind it: raft
 //     looks for the entry before them in the log only, refuses, is sent the snapshot
-//     again, and so on for ever (RELIABILITY 3.3).
+//     again, and so on for ever (RELIABILITY 3.3);
+//   - says when a snapshot took the place of a log that went beyond it: raft clears the
+//     log, still believes in its old end, and refuses all that follows until it is
+//     started again (RELIABILITY 3.3 too).
 //
 // What raft has can only be told while it changes nothing, so raft is given one call at a
 // time; it takes no more.
@@ -29,6 +32,7 @@ type guard struct {
 	calls   chan raft.RPC
 	appends func(*raft.AppendEntriesRequest) // sees each, before raft does
 	state   state
+	stale   func() // raft must be started again
 
 	once sync.Once
 	stop chan struct{}
@@ -40,6 +44,7 @@ type state struct {
 	logs      raft.LogStore
 	snapshots raft.SnapshotStore
 	applied   func() uint64 // index: what is on disk and restored, up to it
+	last      func() uint64 // index of the last entry that raft believes to have
 }
 
 // has reports whether the node has an entry and all that led to it. What the log has, and
@@ -75,8 +80,8 @@ func newGuard(t raft.Transport, appends func(*raft.AppendEntriesRequest)) *guard
 }
 
 // serve begins, once raft has loaded what is on disk.
-func (g *guard) serve(s state) {
-	g.state = s
+func (g *guard) serve(s state, stale func()) {
+	g.state, g.stale = s, stale
 	go g.run() // Close ends it
 }
 
@@ -121,6 +126,10 @@ func (g *guard) pass(call raft.RPC, answer chan raft.RPCResponse) bool {
 	}
 	select {
 	case r := <-answer:
+		if c, ok := call.Command.(*raft.InstallSnapshotRequest); ok && r.Error == nil &&
+			g.state.applied() == c.LastLogIndex && g.state.last() > c.LastLogIndex {
+			g.stale()
+		}
 		call.Respond(r.Response, r.Error)
 		return true
 	case <-g.stop: // a raft that is shut down may answer nothing

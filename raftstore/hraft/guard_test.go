@@ -2,6 +2,7 @@ package hraft
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -59,20 +60,27 @@ func (f *follower) appendIn(term, first, last, committed uint64) <-chan raft.RPC
 	if first == 2 {
 		prev = 1 // of the configuration, with which all begin
 	}
+	return f.ask(f.request(term, prev, first, last, committed), nil)
+}
+
+func (f *follower) request(term, prev, first, last, committed uint64) *raft.AppendEntriesRequest {
 	r := &raft.AppendEntriesRequest{
 		RPCHeader: f.header(), Term: term, PrevLogEntry: first - 1, PrevLogTerm: prev, LeaderCommitIndex: committed,
 	}
 	for i := first; i <= last; i++ {
 		r.Entries = append(r.Entries, logOf(i, term, commandsOf(term, "x")))
 	}
-	return f.ask(r, nil)
+	return r
 }
 
 // install sends the snapshot at an index.
-func (f *follower) install(index uint64) <-chan raft.RPCResponse {
+func (f *follower) install(index uint64) <-chan raft.RPCResponse { return f.installIn(2, index) }
+
+// installIn does so in a later term, of which the entry is.
+func (f *follower) installIn(term, index uint64) <-chan raft.RPCResponse {
 	data := framed(f.t, []byte("state"))
 	return f.ask(&raft.InstallSnapshotRequest{
-		RPCHeader: f.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: 2, LastLogIndex: index, LastLogTerm: 2,
+		RPCHeader: f.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: index, LastLogTerm: term,
 		Configuration:      raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "n0", Address: "n0:1"}}}),
 		ConfigurationIndex: 1, Size: int64(len(data)),
 	}, data)
@@ -81,7 +89,7 @@ func (f *follower) install(index uint64) <-chan raft.RPCResponse {
 func (f *follower) wantInstalled(answer <-chan raft.RPCResponse) {
 	f.t.Helper()
 	a := <-answer
-	if r, _ := a.Response.(*raft.InstallSnapshotResponse); a.Error != nil || !r.Success || r.Term != 2 {
+	if r, _ := a.Response.(*raft.InstallSnapshotResponse); a.Error != nil || !r.Success {
 		f.t.Errorf("install: %+v, %v", a.Response, a.Error)
 	}
 }
@@ -216,6 +224,28 @@ func TestStaleEndBehindASnapshot(t *testing.T) {
 			}
 		})
 		inTerm2(t, disk, func(f *follower) { f.wantLog(21, 22) })
+	})
+}
+
+// A snapshot in the place of a log that goes beyond it, with entries that were never
+// committed, is taken; but then raft has to be started again.
+func TestSnapshotWithinAStaleLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := new(hrafttest.Disk)
+		inTerm2(t, disk, func(f *follower) {
+			f.wantAppended(f.append(2, 4))
+			f.wantAppended(f.appendIn(2, 5, 30, 4)) // of a leader that was then cut off
+			f.wantInstalled(f.installIn(3, 20))
+			<-f.Failed()
+			if err := f.Err(); !errors.Is(err, errStale) {
+				t.Errorf("failed with %v", err)
+			}
+		})
+		inTerm2(t, disk, func(f *follower) {
+			follows := f.request(3, 3, 21, 22, 22)
+			f.wantAppended(f.ask(follows, nil))
+			f.wantLog(21, 22)
+		})
 	})
 }
 
