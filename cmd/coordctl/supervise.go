@@ -71,16 +71,15 @@ func (g guard) supervise(c *child) (verdict, error) {
 			}
 		case <-look.C:
 			over := grace.over()
-			if over {
-				c.signal(syscall.SIGKILL)
-			}
 			switch {
 			case done == nil && (over || !c.anyLeft()):
 				c.signal(syscall.SIGKILL) // also who was born while anyLeft looked
 				return why, result
+			case over:
+				c.signal(syscall.SIGKILL) // and done will follow
 			case done == nil:
 				look.Reset(min(grace.step(), restLook))
-			case !over:
+			default:
 				look.Reset(grace.step())
 			}
 		}
