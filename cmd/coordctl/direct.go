@@ -119,6 +119,9 @@ func reason(err error) coordv1.Reason {
 func callError(what, targets string, err error) *failure {
 	s := status.Convert(err)
 	f := &failure{what: what, why: s.Message(), code: exitFailed}
+	if head, why, ok := strings.Cut(s.Message(), ": "); ok && strings.HasSuffix(what, head) {
+		f.why = why // a node's errors begin as ours do, with what was asked for
+	}
 	switch reason(err) {
 	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_YOURS, coordv1.Reason_REASON_LIMIT,
 		coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
