@@ -166,59 +166,62 @@ func drawArm(t *rapid.T) park.Arm {
 }
 
 // A room is a pile.
-func TestRoomIsAPile(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		r := lock.NewRoom()
-		p := pile{map[park.ID][]park.Arm{}, map[park.Object]*[2]int64{}}
-		copied, sum := r.Copy(), r.Sum()
-		next := 0
-		t.Repeat(map[string]func(*rapid.T){
-			"take": func(t *rapid.T) {
-				a := drawArm(t)
-				if code, _ := r.Admit(a); code != 0 {
-					t.Skip("not admitted")
-				}
-				if a.On.Kind == park.KindSemaphore && p.limits[a.On] == nil {
-					p.limits[a.On] = &[2]int64{a.Limit, a.Limit}
-				}
-				if got, want := r.Ready(a), p.ready(a); got != want {
-					t.Fatalf("Ready(%+v) is %v, should be %v", a, got, want)
-				}
-				if p.ready(a) {
-					next++
-					r.Commit(id(next), a)
-					p.holds[id(next)] = []park.Arm{a}
-				}
-			},
-			"give": func(t *rapid.T) {
-				ids := slices.SortedFunc(maps.Keys(p.holds), park.ID.Compare)
-				if len(ids) == 0 {
-					t.Skip("nothing is held")
-				}
-				id := rapid.SampledFrom(ids).Draw(t, "id")
-				a := &p.holds[id][0]
-				n := rapid.Int64Range(1, a.N).Draw(t, "n")
-				r.Release(id, a.On, n)
-				if a.N -= n; a.N == 0 {
-					delete(p.holds, id)
-				}
-			},
-			"resize": func(t *rapid.T) {
-				on, limit := permits("a", 1, 0).On, rapid.Int64Range(1, 6).Draw(t, "limit")
-				if r.Resize(on, limit); p.limits[on] == nil {
-					p.limits[on] = &[2]int64{limit, limit}
-				}
-				p.limits[on][1] = limit
-			},
-			"copy":    func(*rapid.T) { copied, sum = r.Copy(), r.Sum() },
-			"restore": func(t *rapid.T) { r = restored(t, &r, p.holds) },
-			"": func(t *rapid.T) {
-				compare(t, &r, &p)
-				if err := copied.CheckSum(); err != nil || copied.Sum() != sum {
-					t.Fatalf("a copy has changed: %v", err)
-				}
-			},
-		})
+func TestRoomIsAPile(t *testing.T) { rapid.Check(t, anyRoom) }
+
+// FuzzRoom is TestRoomIsAPile, guided by coverage.
+func FuzzRoom(f *testing.F) { f.Fuzz(rapid.MakeFuzz(anyRoom)) }
+
+func anyRoom(t *rapid.T) {
+	r := lock.NewRoom()
+	p := pile{map[park.ID][]park.Arm{}, map[park.Object]*[2]int64{}}
+	copied, sum := r.Copy(), r.Sum()
+	next := 0
+	t.Repeat(map[string]func(*rapid.T){
+		"take": func(t *rapid.T) {
+			a := drawArm(t)
+			if code, _ := r.Admit(a); code != 0 {
+				return
+			}
+			if a.On.Kind == park.KindSemaphore && p.limits[a.On] == nil {
+				p.limits[a.On] = &[2]int64{a.Limit, a.Limit}
+			}
+			if got, want := r.Ready(a), p.ready(a); got != want {
+				t.Fatalf("Ready(%+v) is %v, should be %v", a, got, want)
+			}
+			if p.ready(a) {
+				next++
+				r.Commit(id(next), a)
+				p.holds[id(next)] = []park.Arm{a}
+			}
+		},
+		"give": func(t *rapid.T) {
+			ids := slices.SortedFunc(maps.Keys(p.holds), park.ID.Compare)
+			if len(ids) == 0 {
+				return
+			}
+			id := rapid.SampledFrom(ids).Draw(t, "id")
+			a := &p.holds[id][0]
+			n := rapid.Int64Range(1, a.N).Draw(t, "n")
+			r.Release(id, a.On, n)
+			if a.N -= n; a.N == 0 {
+				delete(p.holds, id)
+			}
+		},
+		"resize": func(t *rapid.T) {
+			on, limit := permits("a", 1, 0).On, rapid.Int64Range(1, 6).Draw(t, "limit")
+			if r.Resize(on, limit); p.limits[on] == nil {
+				p.limits[on] = &[2]int64{limit, limit}
+			}
+			p.limits[on][1] = limit
+		},
+		"copy":    func(*rapid.T) { copied, sum = r.Copy(), r.Sum() },
+		"restore": func(t *rapid.T) { r = restored(t, &r, p.holds) },
+		"": func(t *rapid.T) {
+			compare(t, &r, &p)
+			if err := copied.CheckSum(); err != nil || copied.Sum() != sum {
+				t.Fatalf("a copy has changed: %v", err)
+			}
+		},
 	})
 }
 

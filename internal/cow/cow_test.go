@@ -22,45 +22,48 @@ type val string
 func (v val) Append(b []byte) []byte { return wire.AppendString(b, v) }
 
 // A table is a map: whatever is done to it, and whatever is done to its copies.
-func TestTableIsAMap(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		type pair struct {
-			table cow.Table[key, val]
-			model map[key]val
-		}
-		pairs := []pair{{cow.NewTable[key, val](), map[key]val{}}}
-		t.Repeat(map[string]func(*rapid.T){
-			"put": func(t *rapid.T) {
-				p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
-				k, v := key(rapid.IntRange(0, 300).Draw(t, "k")), val(rapid.String().Draw(t, "v"))
-				old, had := p.table.Put(k, v)
-				if want, ok := p.model[k]; had != ok || old != want {
-					t.Fatalf("Put(%v) returned %v %v, want %v %v", k, old, had, want, ok)
-				}
-				p.model[k] = v
-			},
-			"delete": func(t *rapid.T) {
-				p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
-				k := key(rapid.IntRange(0, 300).Draw(t, "k"))
-				old, had := p.table.Delete(k)
-				if want, ok := p.model[k]; had != ok || old != want {
-					t.Fatalf("Delete(%v) returned %v %v, want %v %v", k, old, had, want, ok)
-				}
-				delete(p.model, k)
-			},
-			"copy": func(t *rapid.T) {
-				if len(pairs) == 8 {
-					t.Skip("enough copies")
-				}
-				p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
-				pairs = append(pairs, pair{p.table.Copy(), maps.Clone(p.model)})
-			},
-			"": func(t *rapid.T) {
-				for i := range pairs {
-					checkPair(t, &pairs[i].table, pairs[i].model)
-				}
-			},
-		})
+func TestTableIsAMap(t *testing.T) { rapid.Check(t, anyTable) }
+
+// FuzzTable is TestTableIsAMap, guided by coverage.
+func FuzzTable(f *testing.F) { f.Fuzz(rapid.MakeFuzz(anyTable)) }
+
+func anyTable(t *rapid.T) {
+	type pair struct {
+		table cow.Table[key, val]
+		model map[key]val
+	}
+	pairs := []pair{{cow.NewTable[key, val](), map[key]val{}}}
+	t.Repeat(map[string]func(*rapid.T){
+		"put": func(t *rapid.T) {
+			p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
+			k, v := key(rapid.IntRange(0, 300).Draw(t, "k")), val(rapid.String().Draw(t, "v"))
+			old, had := p.table.Put(k, v)
+			if want, ok := p.model[k]; had != ok || old != want {
+				t.Fatalf("Put(%v) returned %v %v, want %v %v", k, old, had, want, ok)
+			}
+			p.model[k] = v
+		},
+		"delete": func(t *rapid.T) {
+			p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
+			k := key(rapid.IntRange(0, 300).Draw(t, "k"))
+			old, had := p.table.Delete(k)
+			if want, ok := p.model[k]; had != ok || old != want {
+				t.Fatalf("Delete(%v) returned %v %v, want %v %v", k, old, had, want, ok)
+			}
+			delete(p.model, k)
+		},
+		"copy": func(t *rapid.T) {
+			if len(pairs) == 8 {
+				return
+			}
+			p := &pairs[rapid.IntRange(0, len(pairs)-1).Draw(t, "which")]
+			pairs = append(pairs, pair{p.table.Copy(), maps.Clone(p.model)})
+		},
+		"": func(t *rapid.T) {
+			for i := range pairs {
+				checkPair(t, &pairs[i].table, pairs[i].model)
+			}
+		},
 	})
 }
 

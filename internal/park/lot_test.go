@@ -93,36 +93,39 @@ func drawWaiter(t *rapid.T, ticket uint64) park.Waiter {
 }
 
 // A lot is a line, whoever comes and leaves; and a copy of it stays what it was.
-func TestLotIsALine(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		lot, model := park.NewLot(), line{}
-		copied, sum := lot.Copy(), lot.Sum()
-		t.Repeat(map[string]func(*rapid.T){
-			"park": func(t *rapid.T) {
-				id := drawID(t)
-				if model.find(id) >= 0 {
-					t.Skip("it waits already")
-				}
-				model.last++
-				if got := lot.Ticket(); got != model.last {
-					t.Fatalf("ticket %d, should be %d", got, model.last)
-				}
-				w := drawWaiter(t, model.last)
-				lot.Park(id, w)
-				model.waiting = append(model.waiting, waiting{id, w})
-			},
-			"leave": func(t *rapid.T) { leave(t, &lot, &model, drawID(t)) },
-			"copy": func(*rapid.T) {
-				copied, sum = lot.Copy(), lot.Sum()
-			},
-			"restore": func(t *rapid.T) { lot = restored(t, &lot) },
-			"": func(t *rapid.T) {
-				compare(t, &lot, &model)
-				if err := copied.CheckSum(); err != nil || copied.Sum() != sum {
-					t.Fatalf("a copy has changed: %v", err)
-				}
-			},
-		})
+func TestLotIsALine(t *testing.T) { rapid.Check(t, anyLot) }
+
+// FuzzLot is TestLotIsALine, guided by coverage.
+func FuzzLot(f *testing.F) { f.Fuzz(rapid.MakeFuzz(anyLot)) }
+
+func anyLot(t *rapid.T) {
+	lot, model := park.NewLot(), line{}
+	copied, sum := lot.Copy(), lot.Sum()
+	t.Repeat(map[string]func(*rapid.T){
+		"park": func(t *rapid.T) {
+			id := drawID(t)
+			if model.find(id) >= 0 {
+				return
+			}
+			model.last++
+			if got := lot.Ticket(); got != model.last {
+				t.Fatalf("ticket %d, should be %d", got, model.last)
+			}
+			w := drawWaiter(t, model.last)
+			lot.Park(id, w)
+			model.waiting = append(model.waiting, waiting{id, w})
+		},
+		"leave": func(t *rapid.T) { leave(t, &lot, &model, drawID(t)) },
+		"copy": func(*rapid.T) {
+			copied, sum = lot.Copy(), lot.Sum()
+		},
+		"restore": func(t *rapid.T) { lot = restored(t, &lot) },
+		"": func(t *rapid.T) {
+			compare(t, &lot, &model)
+			if err := copied.CheckSum(); err != nil || copied.Sum() != sum {
+				t.Fatalf("a copy has changed: %v", err)
+			}
+		},
 	})
 }
 
