@@ -41,7 +41,7 @@ type member struct {
 	server  *server.Server
 	served  chan error
 	stopped bool
-	killed  bool
+	crashed bool
 }
 
 func startCluster(t *testing.T) *cluster {
@@ -133,7 +133,7 @@ func (c *cluster) stopMember(n *member) {
 	if err := n.server.Stop(ctx); err != nil {
 		c.t.Logf("stop %s: %v", n.id, err) // calls that an isolated node was to pass on
 	}
-	if err := <-n.served; err != nil && !n.killed { // that closes its listener
+	if err := <-n.served; err != nil && !n.crashed { // a crash closes its listener
 		c.t.Errorf("serve %s: %v", n.id, err)
 	}
 	if err := n.log.Close(); err != nil {
@@ -142,6 +142,17 @@ func (c *cluster) stopMember(n *member) {
 	if err := n.engine.Close(); err != nil {
 		c.t.Logf("close engine of %s: %v", n.id, err) // its disk crashed
 	}
+}
+
+// crash ends node i as a loss of power does, and returns what its disk has kept.
+func (c *cluster) crash(i int) *member {
+	c.t.Helper()
+	n := c.nodes[i]
+	n.crashed = true
+	c.network.Kill(n.id)
+	n.disk.Crash()
+	c.stopMember(n)
+	return n
 }
 
 // leader waits for a leader that others follow, and returns its place.
@@ -359,11 +370,7 @@ func TestLeaderChangesUnderStreams(t *testing.T) {
 			c.network.Heal()
 		},
 		"kill and restart": func(c *cluster, leader int) {
-			n := c.nodes[leader]
-			n.killed = true
-			c.network.Kill(n.id)
-			n.disk.Crash()
-			c.stopMember(n)
+			n := c.crash(leader)
 			c.nodes[leader] = c.startMember(n.id, n.disk)
 		},
 	}
@@ -492,10 +499,7 @@ func TestFormerLeaderIsDialledAnew(t *testing.T) {
 		if _, err := api.ListSessions(t.Context(), &coordv1.ListSessionsRequest{}); err != nil {
 			t.Fatal(err)
 		}
-		n := c.nodes[first]
-		c.network.Kill(n.id)
-		n.disk.Crash()
-		c.stopMember(n)
+		n := c.crash(first)
 		time.Sleep(5 * time.Second) // its address does not answer meanwhile
 		c.nodes[first] = c.startMember(n.id, n.disk)
 		for leader := c.leader(); leader != first; leader = c.leader() {
