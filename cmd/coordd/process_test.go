@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/test/ports"
 )
 
 // patience is how long anything may take that must happen.
@@ -174,22 +175,28 @@ func (p *process) status(t *testing.T) *coordv1.StatusResponse {
 	return got
 }
 
-// local is a configuration on free ports of loopback, which it opens: a node that is
+// local is a configuration on reserved ports of loopback, which it opens: a node that is
 // started again has the ports that it had.
 func local(t *testing.T, name string) (Config, *listeners) {
 	t.Helper()
+	block, err := ports.Reserve(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := block.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	addresses := block.Addresses()
 	cfg := Config{
 		Name: name, DataDir: filepath.Join(t.TempDir(), "data"), Engine: "raft", LogFormat: "text",
-		ListenClient: "127.0.0.1:0", ListenPeer: "127.0.0.1:0", ListenAdmin: "127.0.0.1:0",
+		ListenClient: addresses[0], ListenPeer: addresses[1], ListenAdmin: addresses[2],
 	}
-	ports := open(t, cfg)
-	cfg.ListenClient = ports.client.Addr().String()
-	cfg.ListenPeer = ports.peer.Addr().String()
-	cfg.ListenAdmin = ports.admin.Addr().String()
 	if err := cfg.validate(); err != nil {
 		t.Fatal(err)
 	}
-	return cfg, ports
+	return cfg, open(t, cfg)
 }
 
 func open(t *testing.T, cfg Config) *listeners {

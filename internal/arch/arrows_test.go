@@ -47,7 +47,8 @@ var arrows = map[string][]string{
 
 	"internal/arch": {},
 	"test/sim/...":  {"internal/machine", "internal/session", "lock", "internal/park", "internal/cow", "internal/wire", "internal/lessee", "test/sim/..."},
-	"test/daemons":  {"api/coord/v1"},
+	"test/ports":    {},
+	"test/daemons":  {"api/coord/v1", "test/ports"},
 	"test/e2e":      {"api/coord/v1", "client", "test/daemons"},
 	"bench/...":     {"api/coord/v1", "client", "raftstore", "raftstore/hraft", "test/daemons", "bench/..."},
 	"examples/...":  {"client", "client/fence", "coordtest"},

@@ -11,6 +11,7 @@ import (
 	"coordd.dev/raftstore"
 	"coordd.dev/raftstore/enginetest"
 	"coordd.dev/raftstore/hraft"
+	"coordd.dev/test/ports"
 )
 
 func TestConformanceOnDisk(t *testing.T) {
@@ -33,24 +34,21 @@ type diskCluster struct {
 func newDiskCluster(t *testing.T, n int) enginetest.Cluster { return newDisks(t, n) }
 
 func newDisks(t testing.TB, n int) *diskCluster {
+	block, err := ports.Reserve(n)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := &diskCluster{
 		t:         t,
 		dir:       t.TempDir(),
-		addresses: make([]string, n),
+		addresses: block.Addresses(),
 		engines:   make([]*hraft.Engine, n),
 		disks:     make([]*hraft.Disk, n),
 	}
-	for i := range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.addresses[i] = l.Addr().String()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	t.Cleanup(func() {
+		if err := block.Close(); err != nil {
+			t.Error(err)
+		}
 		for _, d := range c.disks {
 			if d != nil {
 				if err := d.Close(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,11 +20,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/test/ports"
 )
 
 const (
 	readyLimit = 60 * time.Second
-	stopLimit  = 15 * time.Second
+	stopLimit  = 60 * time.Second
 	askEvery   = 50 * time.Millisecond // a process says in no other way that it is ready
 	askLimit   = time.Second
 )
@@ -33,6 +33,7 @@ const (
 // A Cluster is some coordd processes. Its methods are for one goroutine.
 type Cluster struct {
 	nodes []*Node
+	ports *ports.Block // nil after Stop
 }
 
 // A Node is one coordd process, or where one was.
@@ -58,21 +59,19 @@ func Build(ctx context.Context, pkg, dir string) (string, error) {
 	return out, nil
 }
 
-// New makes a cluster of n nodes with their data below dir. None is started.
+// New makes a cluster of n nodes, up to five, with their data below dir. None is started.
 func New(binary, dir string, n int) (*Cluster, error) {
-	ports, err := freePorts(3 * n)
+	block, err := ports.Reserve(3 * n)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make a cluster: %w", err)
 	}
-	c := &Cluster{}
-	var peers []string
-	for i := range n {
-		peers = append(peers, loopback(ports[3*i+1]))
-	}
+	c := &Cluster{ports: block}
+	addresses := block.Addresses()
+	peers := addresses[:n]
 	for i := range n {
 		name := fmt.Sprintf("n%d", i+1)
 		node := &Node{
-			Name: name, Client: loopback(ports[3*i]), Peer: peers[i], Admin: loopback(ports[3*i+2]),
+			Name: name, Client: addresses[n+i], Peer: peers[i], Admin: addresses[2*n+i],
 			binary: binary, log: filepath.Join(dir, name+".log"),
 		}
 		node.args = []string{
@@ -147,6 +146,10 @@ func (c *Cluster) Stop() error {
 		if n.cmd != nil {
 			errs = append(errs, n.wait())
 		}
+	}
+	if c.ports != nil {
+		errs = append(errs, c.ports.Close())
+		c.ports = nil
 	}
 	return errors.Join(errs...)
 }
@@ -266,22 +269,4 @@ func await(ctx context.Context, ask func() error) error {
 			return errors.Join(context.Cause(ctx), err)
 		}
 	}
-}
-
-func loopback(port int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(port)) }
-
-// freePorts asks the system for ports that nobody has. Somebody may take one before we
-// do; then the daemon says so in its log and does not become ready.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer l.Close()
-		addr, _ := l.Addr().(*net.TCPAddr)
-		ports = append(ports, addr.Port)
-	}
-	return ports, nil
 }
