@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	coordv1 "coordd.dev/api/coord/v1"
 )
@@ -14,16 +15,19 @@ const searchTimeout = 2*probeTimeout + probeTimeout/2
 type probe struct {
 	addr   string
 	link   *link // nil if it could not be made
+	again  bool  // the node was asked before
 	status *coordv1.StatusResponse
 	err    error
 }
 
-// A finder asks nodes who leads, all at the same time.
+// A finder asks nodes who leads, all at the same time. In an election nobody knows, and
+// a node that has vanished is waited for: meanwhile the others are asked again.
 type finder struct {
 	conn    *conn
 	results chan probe
 	asked   map[string]bool
-	open    int    // probes without an answer
+	open    int    // first probes without an answer
+	repeats int    // further ones
 	via     *probe // passes calls on to the leader
 	faults  map[string]string
 	heard   bool // of any coordd
@@ -84,11 +88,26 @@ func (f *finder) ask(ctx context.Context, addr, cluster string) {
 	}()
 }
 
+// askAgain asks a node anew, after a moment.
+func (f *finder) askAgain(ctx context.Context, p probe) {
+	f.repeats++
+	go func() { // await or drain receives
+		t := time.NewTimer(retryElection)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		again := probe{addr: p.addr, link: p.link, again: true}
+		again.status, again.err = p.link.status(ctx)
+		f.results <- again
+	}()
+}
+
 // await returns the link to the leader, nil if no node led.
 func (f *finder) await(ctx context.Context) *link {
 	for f.open > 0 {
-		p := <-f.results
-		f.open--
+		p := f.next()
 		switch {
 		case p.err != nil && p.link == nil:
 			f.faults[p.addr] = p.err.Error()
@@ -104,6 +123,16 @@ func (f *finder) await(ctx context.Context) *link {
 	return nil
 }
 
+func (f *finder) next() probe {
+	p := <-f.results
+	if p.again {
+		f.repeats--
+	} else {
+		f.open--
+	}
+	return p
+}
+
 // follow takes the answer of a node that does not lead.
 func (f *finder) follow(ctx context.Context, p probe) {
 	f.heard = true
@@ -113,7 +142,11 @@ func (f *finder) follow(ctx context.Context, p probe) {
 		f.faults[p.addr] = why
 	}
 	f.ask(ctx, leader, p.status.GetClusterId())
-	if leader == "" || f.via != nil && f.via.status.GetTerm() >= p.status.GetTerm() {
+	if leader == "" {
+		f.askAgain(ctx, p)
+		return
+	}
+	if f.via != nil && f.via.status.GetTerm() >= p.status.GetTerm() {
 		p.link.close()
 		return
 	}
@@ -125,8 +158,8 @@ func (f *finder) follow(ctx context.Context, p probe) {
 
 // drain closes what is not needed any more.
 func (f *finder) drain() {
-	for ; f.open > 0; f.open-- {
-		if p := <-f.results; p.link != nil {
+	for f.open+f.repeats > 0 {
+		if p := f.next(); p.link != nil {
 			p.link.close()
 		}
 	}
