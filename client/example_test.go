@@ -34,9 +34,10 @@ func (tb *exampleTB) stop() {
 	}
 }
 
-// dial stands for client.Dial(ctx, "").
+// dial stands for client.Dial(ctx, ""), on a machine that may stand still for a while.
 func dial(opts ...client.Option) (c *client.Client, stop func()) {
 	tb := &exampleTB{}
+	opts = append([]client.Option{client.WithTTL(time.Hour)}, opts...)
 	return coordtest.New(tb).Dial(opts...), tb.stop
 }
 
@@ -238,7 +239,7 @@ func ExampleClient_NewSession() {
 	c, stop := dial()
 	defer stop()
 
-	s, err := c.NewSession(context.Background(), client.WithTTL(time.Second), client.WithName("failover"),
+	s, err := c.NewSession(context.Background(), client.WithTTL(5*time.Second), client.WithName("failover"),
 		client.WithOnLost(func(e *client.LostError) { panic(e) }))
 	if err != nil {
 		fmt.Println(err)
@@ -254,5 +255,5 @@ func ExampleClient_NewSession() {
 	}
 	fmt.Println(d.Holders[0].Name, d.Holders[0].Note, s.Session().TTL)
 	vip.Unlock()
-	// Output: failover 10.0.0.7 1s
+	// Output: failover 10.0.0.7 5s
 }

@@ -5,7 +5,20 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc"
 )
+
+// Link is c's connection to its node, nil while it has none.
+func (c *Client) Link() *grpc.ClientConn {
+	cn := c.courier.conn
+	cn.mu.Lock()
+	defer cn.mu.Unlock()
+	if cn.current == nil {
+		return nil
+	}
+	return cn.current.cc
+}
 
 // Suspend has c's process wake up now, d after it fell asleep: the wall clock went on, the
 // monotonic clock, and with it every timer, stood still.

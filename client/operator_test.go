@@ -11,27 +11,19 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/client"
 	"coordd.dev/coordtest"
 )
 
-// revoke takes a session back, as coordctl does.
-func revoke(t *testing.T, cluster *coordtest.Cluster, id client.SessionID, now bool) {
+// revoke takes c's session back, as coordctl does, on the connection of another client.
+func revoke(t *testing.T, by *client.Client, id client.SessionID, now bool) {
 	t.Helper()
-	cc, err := grpc.NewClient("passthrough:///"+cluster.Target(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cc.Close()
 	n, err := strconv.ParseUint(string(id), 16, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = coordv1.NewSessionServiceClient(cc).RevokeSession(t.Context(), &coordv1.RevokeSessionRequest{SessionId: n, Now: now})
+	_, err = coordv1.NewSessionServiceClient(by.Link()).RevokeSession(t.Context(), &coordv1.RevokeSessionRequest{SessionId: n, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,26 +35,27 @@ func revoke(t *testing.T, cluster *coordtest.Cluster, id client.SessionID, now b
 func TestRevoke(t *testing.T) {
 	for _, now := range []bool{false, true} {
 		t.Run(map[bool]string{false: "asking", true: "now"}[now], func(t *testing.T) {
-			cluster := coordtest.New(t)
-			a, b := cluster.Dial(client.WithTTL(10*time.Second)), cluster.Dial()
-			before := a.Session()
-			h := must(a.Mutex("m").LockContext(t.Context()))(t)
-			revoke(t, cluster, before.ID, now)
-			<-h.Lost()
-			lost, _ := errors.AsType[*client.LostError](h.Err())
-			if lost == nil || lost.Reason != client.ReasonRevoked {
-				t.Fatalf("the hold: %v", h.Err())
-			}
-			_, err := b.Mutex("m").TryLockContext(t.Context())
-			if busy := errors.Is(err, client.ErrBusy); busy == now {
-				t.Errorf("before the Unlock another gets %v", err)
-			}
-			wantErr(t, h.Unlock(t.Context()), client.ErrLost)
-			<-before.Context().Done() // at the next renewal at the latest
-			again := must(a.Mutex("n").LockContext(t.Context()))(t)
-			if a.Session().ID == before.ID || again.Err() != nil {
-				t.Errorf("session %v after %v, hold %v", a.Session().ID, before.ID, again.Err())
-			}
+			inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+				a, b := cluster.Dial(), cluster.Dial()
+				before := a.Session()
+				h := must(a.Mutex("m").LockContext(t.Context()))(t)
+				revoke(t, b, before.ID, now)
+				<-h.Lost()
+				lost, _ := errors.AsType[*client.LostError](h.Err())
+				if lost == nil || lost.Reason != client.ReasonRevoked {
+					t.Fatalf("the hold: %v", h.Err())
+				}
+				_, err := b.Mutex("m").TryLockContext(t.Context())
+				if busy := errors.Is(err, client.ErrBusy); busy == now {
+					t.Errorf("before the Unlock another gets %v", err)
+				}
+				wantErr(t, h.Unlock(t.Context()), client.ErrLost)
+				<-before.Context().Done() // at the next renewal at the latest
+				again := must(a.Mutex("n").LockContext(t.Context()))(t)
+				if a.Session().ID == before.ID || again.Err() != nil {
+					t.Errorf("session %v after %v, hold %v", a.Session().ID, before.ID, again.Err())
+				}
+			})
 		})
 	}
 }
@@ -93,7 +86,7 @@ func TestLockOfAClosedClient(t *testing.T) {
 	other := cluster.Dial(client.WithTTL(time.Hour))
 	other.Mutex("m").Lock()
 	other.RWMutex("rw").Lock()
-	c := cluster.Dial(client.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
+	c := cluster.Dial(client.WithTTL(time.Hour), client.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	returned := make(chan struct{})
 	for _, lock := range []func(){c.Mutex("m").Lock, c.RWMutex("rw").RLock} {
 		go func() {

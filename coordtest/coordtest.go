@@ -119,7 +119,9 @@ func (c *Cluster) Dial(opts ...client.Option) *client.Client {
 			return c.clients.Dial(ctx, host, addr)
 		}),
 	}, opts...)
-	cl, err := client.Dial(context.Background(), c.addresses(), opts...)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cl, err := client.Dial(ctx, c.addresses(), opts...)
 	if err != nil {
 		c.t.Fatalf("coordtest: dial: %v", err)
 	}

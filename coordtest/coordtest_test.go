@@ -121,8 +121,10 @@ func TestPauseOfAClient(t *testing.T) {
 func TestTarget(t *testing.T) {
 	cluster := coordtest.NewCluster(t, 3)
 	target := cluster.Target()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for i := range 2 { // before and after the death of the leader
-		c, err := client.Dial(t.Context(), target)
+		c, err := client.Dial(ctx, target, client.WithTTL(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,8 +6,9 @@ import (
 	"coordd.dev/internal/machine"
 )
 
-// outboxBytes bounds what waits for a client that does not read, by estimate. It is
-// beyond what a session with as many calls as it may have gets at once by an Attach.
+// outboxBytes bounds what waits for a client that does not read, by estimate; what the
+// handler has taken to send may be as much again. It is beyond what a session with as
+// many calls as it may have gets at once by an Attach.
 const outboxBytes = 8 << 20
 
 // An outbox is what a stream still has to be sent, in log order. Apply appends to it and

@@ -16,10 +16,8 @@ import (
 	"coordd.dev/raftstore"
 )
 
-const (
-	patience = 30 * time.Second // how long anything may take that must happen
-	leaders  = 10               // how many a test may wear out, where they do not stay
-)
+// patience is how long anything may take that must happen.
+const patience = time.Minute
 
 // A node is one life of a node.
 type node struct {
@@ -153,16 +151,17 @@ func (h *harness) leaderUnless(stop <-chan *node, do func(n *node, term uint64) 
 // that this one did not. In a bubble nothing stalls, so there the first has to.
 func (h *harness) steadily(do func(leader *node) error) {
 	h.t.Helper()
-	var err error
-	for range leaders {
-		if err = do(h.leader()); err == nil {
+	for began := time.Now(); ; {
+		err := do(h.leader())
+		switch {
+		case err == nil:
 			return
-		}
-		if !h.deposed(err) {
-			break
+		case !h.deposed(err):
+			h.t.Fatalf("with one leader: %v", err)
+		case time.Since(began) > patience:
+			h.t.Fatalf("no leader stays in %v: %v", patience, err)
 		}
 	}
-	h.t.Fatalf("with one leader: %v", err)
 }
 
 // deposed reports whether an error is what a leader says that stalled for longer than an
