@@ -15,7 +15,7 @@ import (
 	"coordd.dev/internal/lessee"
 )
 
-// tryPatience is how long a Try waits for an answer.
+// tryPatience is how long a Try waits for an answer if its ctx has no deadline.
 const tryPatience = time.Second
 
 // A want is what a wait is for. A handle makes it once for all its calls, which share
@@ -126,7 +126,7 @@ func (k *courier) await(ctx context.Context, h *Hold, try bool) error {
 		return fmt.Errorf("%s: %w", h.want.ref, err)
 	}
 	var patience <-chan time.Time
-	if try {
+	if _, bounded := ctx.Deadline(); try && !bounded {
 		t := time.NewTimer(tryPatience)
 		defer t.Stop()
 		patience = t.C

@@ -20,6 +20,7 @@ const (
 	dialLimit    = 10 * time.Second // for a cluster to answer at all
 	releaseLimit = 2 * time.Second  // for it to confirm that the run is over
 	quiet        = time.Second      // before a word is said about waiting
+	factsLimit   = time.Second      // for it to say who holds what is wanted; -w is late by so much at most
 )
 
 // An attempt is one run of lock or sem.
@@ -145,8 +146,8 @@ func (t *attempt) watch(ctx context.Context, cancel context.CancelCauseFunc) (ca
 
 // connect opens a session.
 func (t *attempt) connect(ctx context.Context) (*client.Client, error) {
-	limit := dialLimit
-	if t.wait > 0 { // which is about rivals; a cluster that is there may take its second
+	limit := t.patience(dialLimit)
+	if t.answer == 0 && t.wait > 0 { // which is about rivals; a cluster that is there may take its second
 		limit = min(limit, max(t.wait, quiet))
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -172,10 +173,19 @@ func (t *attempt) connect(ctx context.Context) (*client.Client, error) {
 	return c, nil
 }
 
+// patience is how long the cluster may take to answer a question that has d for it.
+func (t *attempt) patience(d time.Duration) time.Duration {
+	if t.answer != 0 {
+		return t.answer
+	}
+	return d
+}
+
 // await waits for what is wanted, and says so if it takes long.
 func (t *attempt) await(ctx context.Context, cancel context.CancelCauseFunc, c *client.Client) (*client.Hold, error) {
 	if t.try {
-		ctx, cancel := context.WithTimeout(ctx, dialLimit)
+		limit := t.patience(dialLimit)
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.New("no answer in "+short(limit)))
 		defer cancel()
 		hold, err := t.ask(ctx, c)
 		if err != nil {

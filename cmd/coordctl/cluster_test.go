@@ -31,6 +31,7 @@ func TestCluster(t *testing.T) {
 		Dir:  "testdata/cluster",
 		Cmds: commands,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv(patient, "yes")
 			env.Setenv("LONG", strings.Repeat("x", 257))
 			return setup(target)(env)
 		},

@@ -27,6 +27,8 @@ type order struct {
 	ttl   time.Duration
 	grace time.Duration // between TERM and KILL
 	limit time.Duration // of the run; 0 is none
+
+	answer time.Duration // how long the cluster may take to answer; 0: each question has its own
 }
 
 // orderFlags are the flags of lock and sem as they are parsed.
@@ -70,7 +72,7 @@ func (a *app) lockCommand() *cobra.Command {
 		if f.shared && f.exclusive {
 			return misuse(cmd, "either -s or -x")
 		}
-		o, err := f.order(cmd, args, claim{kind: kindLock, shared: f.shared})
+		o, err := a.order(cmd, &f, args, claim{kind: kindLock, shared: f.shared})
 		if err != nil {
 			return err
 		}
@@ -106,7 +108,7 @@ others hold some too.
 		case f.count > f.limit:
 			return misuse(cmd, fmt.Sprintf("--count %d is above --limit %d and could never be had", f.count, f.limit))
 		}
-		o, err := f.order(cmd, args, claim{kind: kindSemaphore, count: f.count, limit: f.limit})
+		o, err := a.order(cmd, &f, args, claim{kind: kindSemaphore, count: f.count, limit: f.limit})
 		if err != nil {
 			return err
 		}
@@ -144,7 +146,7 @@ func noDashes(cmd *cobra.Command) *failure {
 }
 
 // order checks what was parsed, all of it before anything is asked of the cluster.
-func (f *orderFlags) order(cmd *cobra.Command, args []string, want claim) (*order, error) {
+func (a *app) order(cmd *cobra.Command, f *orderFlags, args []string, want claim) (*order, error) {
 	name, argv, err := splitArgs(args, cmd.ArgsLenAtDash())
 	switch {
 	case cmd.ArgsLenAtDash() < 0 && len(args) > 0:
@@ -164,6 +166,9 @@ func (f *orderFlags) order(cmd *cobra.Command, args []string, want claim) (*orde
 		}
 		o.try = o.wait == 0 // as in flock
 	}
+	if cmd.Flags().Changed("timeout") {
+		o.answer = time.Duration(a.timeout)
+	}
 	if !cmd.Flags().Changed("kill-after") {
 		o.grace = o.ttl / 5
 	}
@@ -172,6 +177,8 @@ func (f *orderFlags) order(cmd *cobra.Command, args []string, want claim) (*orde
 		return nil, misuse(cmd, fmt.Sprintf("--ttl %s is not 500ms to 24h", short(o.ttl)))
 	case o.grace > o.ttl/3:
 		return nil, misuse(cmd, fmt.Sprintf("--kill-after %s is more than a third of --ttl %s", short(o.grace), short(o.ttl)))
+	case cmd.Flags().Changed("timeout") && o.answer == 0:
+		return nil, misuse(cmd, "--timeout 0 leaves no time to answer")
 	case cmd.Flags().Changed("max-run") && o.limit == 0:
 		return nil, misuse(cmd, "--max-run 0 leaves no time to run")
 	case o.code < 0 || o.code > 255:

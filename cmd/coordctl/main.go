@@ -78,7 +78,7 @@ the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.endpoints, "endpoints", "", "`host:port,...` of coordd (default $COORD_ENDPOINTS, else "+defaultEndpoint+")")
 	flags.StringVarP(&a.output, "output", "o", "table", "`table|json`; with json, errors on stderr are JSON too")
-	flags.Var(&a.timeout, "timeout", "`limit` of commands that do not wait")
+	flags.Var(&a.timeout, "timeout", "how long the cluster may take to answer; lock and sem give it 10s")
 	flags.BoolVar(&a.insecure, "insecure", false, "allow plain text beyond loopback")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if a.output != "table" && a.output != "json" {

@@ -8,7 +8,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,9 +24,19 @@ func TestMain(m *testing.M) {
 	testscript.Main(attentive{m}, map[string]func(){
 		// A session of its own, so that the tests are the same with a terminal and
 		// without. Under ttyin it leads one already, and keeps that.
-		"coordctl": func() { _, _ = syscall.Setsid(); main() },
+		"coordctl": func() {
+			_, _ = syscall.Setsid()
+			if os.Getenv(patient) != "" {
+				os.Args = slices.Insert(os.Args, 1, "--timeout", "60")
+			}
+			main()
+		},
 	})
 }
+
+// patient is set where coordctl is to have time for its answers, so that a machine that
+// stands still for some seconds is no cluster that does not answer.
+const patient = "COORDCTL_TEST_PATIENT"
 
 // attentive runs tests whose commands begin with no signal ignored, even if the tests
 // themselves were started under nohup or in the background of a script: what is caught
@@ -71,6 +84,7 @@ type job struct {
 //	collect NAME CODE           waits for it and leaves NAME.out and NAME.err
 //	fifo FILE...                makes named pipes
 //	await FILE                  reads one to its end and prints that to stdout
+//	silent LINE...              demands that stderr is no more than that, but for slowReports
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"exits": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -114,8 +128,18 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			_, err = ts.Stdout().Write(b)
 			ts.Check(err)
 		},
+		"silent": func(ts *testscript.TestScript, _ bool, args []string) {
+			said := slowReports.ReplaceAllString(ts.ReadFile("stderr"), "")
+			if want := strings.Join(args, "\n"); strings.TrimSuffix(said, "\n") != want {
+				ts.Fatalf("stderr is %q, not %q", said, want)
+			}
+		},
 	}
 }
+
+// slowReports are what coordctl says, rightly, of a cluster that takes its time.
+var slowReports = regexp.MustCompile( //nolint:gochecknoglobals // a constant
+	`(?m)^coordctl: (no answer from .* yet; trying for .*|.*: the cluster has not confirmed the release; .*)\n`)
 
 func launch(ts *testscript.TestScript, name string, args []string) {
 	path := args[0]
@@ -126,13 +150,13 @@ func launch(ts *testscript.TestScript, name string, args []string) {
 	}
 	j := &job{cmd: exec.Command(path, args[1:]...)}
 	j.cmd.Dir = ts.Getenv("WORK")
-	for _, key := range []string{"PATH", "WORK", "HOME", "TMPDIR", envEndpoints, envLineage} {
+	for _, key := range []string{"PATH", "WORK", "HOME", "TMPDIR", envEndpoints, envLineage, patient} {
 		if v := ts.Getenv(key); v != "" {
 			j.cmd.Env = append(j.cmd.Env, key+"="+v)
 		}
 	}
 	j.cmd.Stdout, j.cmd.Stderr = &j.out, &j.err
-	j.cmd.WaitDelay = 5 * time.Second // for grandchildren that keep the pipes
+	j.cmd.WaitDelay = time.Minute // for grandchildren that keep the pipes
 	ts.Check(j.cmd.Start())
 	all, _ := ts.Value(jobs{}).(map[string]*job)
 	all[name] = j

@@ -9,9 +9,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"coordd.dev/client"
 	"coordd.dev/coordtest"
 )
 
@@ -111,12 +113,12 @@ func TestWaitIsShownAndWipedAtATerminal(t *testing.T) {
 		t.Skip("a wait is shown after a second")
 	}
 	cluster := coordtest.New(t)
-	hold, err := cluster.Dial().Mutex("shown").LockContext(t.Context())
+	hold, err := cluster.Dial(client.WithTTL(time.Hour)).Mutex("shown").LockContext(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	screen, tty := openTerminal(t)
-	cmd := coordctl(cluster.Target(), "lock", "shown", "--", "echo", "mine")
+	cmd := coordctl(cluster.Target(), "--timeout", "60", "lock", "--ttl", "1h", "shown", "--", "echo", "mine")
 	screen.run(t, tty, cmd)
 	screen.until(t, "waiting for shown: held")
 	if err := hold.Unlock(t.Context()); err != nil {

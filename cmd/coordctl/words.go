@@ -129,8 +129,10 @@ func (n *narrator) run(ctx context.Context) {
 			n.facts = n.describe(ctx)
 			n.giveUp(errNotInTime)
 		case <-speak.C:
-			n.tell(n.describe(ctx), rewrite)
-			spoken = true
+			if facts := n.describe(ctx); ctx.Err() == nil { // else the wait is over
+				n.tell(facts, rewrite)
+				spoken = true
+			}
 			if rewrite {
 				speak.Reset(quiet)
 			}
@@ -157,8 +159,7 @@ func (n *narrator) tell(facts string, rewrite bool) {
 
 // describe returns who holds it and how many are ahead of us, "" if there is no answer.
 func (n *narrator) describe(ctx context.Context) string {
-	const patience = time.Second // -w is late by so much at most
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, n.patience(factsLimit))
 	defer cancel()
 	kind := client.KindLock
 	if n.want.kind == kindSemaphore {
@@ -168,7 +169,10 @@ func (n *narrator) describe(ctx context.Context) string {
 	if err != nil {
 		return ""
 	}
-	ahead := max(0, d.Waiting-1) // beyond those listed
+	ahead := d.Waiting // if we do not wait yet
+	if ahead > len(d.Waiters) {
+		ahead-- // beyond those listed
+	}
 	me := n.client.Session().ID
 	for i, w := range d.Waiters {
 		if w.Session == me {

@@ -51,7 +51,7 @@ func TestExecute(t *testing.T) {
 	}
 }
 
-// TestTerm: a SIGTERM, which came as two, ends a node in order.
+// TestTerm: a SIGTERM ends a node in order.
 func TestTerm(t *testing.T) {
 	log, signals, code := newLogbook(), make(chan os.Signal, 2), make(chan int, 1)
 	args := []string{"coordd", "--data-dir", filepath.Join(t.TempDir(), "d"), "--name", "n1",
@@ -60,7 +60,6 @@ func TestTerm(t *testing.T) {
 		code <- execute(signals, args, []string{"COORDD_SERVICE_HOST=10.0.0.1", "COORDD_LOG_FORMAT=json"}, newLogbook(), log)
 	}()
 	log.await(t, `"msg":"ready"`)
-	signals <- syscall.SIGTERM
 	signals <- syscall.SIGTERM
 	if got := <-code; got != 0 {
 		t.Errorf("exit %d", got)
@@ -85,6 +84,20 @@ func TestSecondSignal(t *testing.T) {
 			t.Errorf("exit %d", got)
 		}
 		close(out.done)
+	})
+}
+
+// TestSignalTwice: a signal that comes as two is one.
+func TestSignalTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals, code, out := make(chan os.Signal), make(chan int, 1), &stuck{done: make(chan struct{})}
+		go func() { code <- execute(signals, []string{"coordd", "version"}, nil, out, out) }()
+		signals <- syscall.SIGTERM
+		signals <- syscall.SIGTERM
+		close(out.done)
+		if got := <-code; got != 0 {
+			t.Errorf("exit %d", got)
+		}
 	})
 }
 

@@ -108,6 +108,7 @@ func (p *process) awaitReady(t *testing.T) {
 	select {
 	case <-p.ready:
 	case err := <-p.ended:
+		p.ended <- err // for kill
 		t.Fatalf("node %s ended: %v\n%s", p.cfg.Name, err, p.log)
 	case <-time.After(patience):
 		t.Fatalf("node %s never got ready: %v\n%s", p.cfg.Name, p.health.ready(), p.log)
@@ -134,20 +135,21 @@ func eventually(t *testing.T, look func() error) {
 	}
 }
 
-// get asks the admin port.
-func (p *process) get(t *testing.T, path string) (int, string) {
+// get asks the admin port, again if it is hung up on for being slow.
+func (p *process) get(t *testing.T, path string) (code int, body string) {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := client.Get("http://" + p.ports.admin.Addr().String() + path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r.StatusCode, string(body)
+	eventually(t, func() error {
+		r, err := client.Get("http://" + p.ports.admin.Addr().String() + path)
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		code, body = r.StatusCode, string(b)
+		return err
+	})
+	return code, body
 }
 
 // getReady asks the admin port until it says that the node is ready.
@@ -161,17 +163,17 @@ func (p *process) getReady(t *testing.T) {
 	})
 }
 
-func (p *process) status(t *testing.T) *coordv1.StatusResponse {
+func (p *process) status(t *testing.T) (got *coordv1.StatusResponse) {
 	t.Helper()
 	conn, err := grpc.NewClient(p.clientAddress, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	got, err := coordv1.NewClusterServiceClient(conn).Status(t.Context(), &coordv1.StatusRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, func() error {
+		got, err = coordv1.NewClusterServiceClient(conn).Status(t.Context(), &coordv1.StatusRequest{})
+		return err
+	})
 	return got
 }
 

@@ -62,7 +62,7 @@ func awaitAdmin(ctx context.Context, t *testing.T, n *daemons.Node) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if err := n.Ready(ctx); err == nil || strings.Contains(err.Error(), "503") {
+		if err := n.Ready(ctx); err == nil || strings.Contains(err.Error(), "503 Service") {
 			return
 		}
 		select {
@@ -87,7 +87,7 @@ func TestGarbageOnEveryPort(t *testing.T) {
 			throw(ctx, t, addr, nil)
 		}
 	}
-	run := exec.CommandContext(ctx, coordctl(), "--endpoints", c.Target(), "lock", "after", "--", "true")
+	run := exec.CommandContext(ctx, coordctl(), "--endpoints", c.Target(), "--timeout", "60", "lock", "after", "--", "true")
 	if out, err := run.CombinedOutput(); err != nil {
 		t.Errorf("lock after the garbage: %v\n%s", err, out)
 	}

@@ -34,7 +34,7 @@ func TestCounterUnderKills(t *testing.T) {
 	}
 	// The shell's own arithmetic on what it read before; no atomic step anywhere.
 	step := fmt.Sprintf(`n=$(cat %[1]s); echo $((n+1)) > %[1]s; echo $COORD_FENCING_TOKEN >> %[2]s`, counter, tokens)
-	loop := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do %s lock --ttl 30s counter -- sh -c '%s' || exit; i=$((i+1)); done`,
+	loop := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do %s --timeout 60 lock --ttl 30s counter -- sh -c '%s' || exit; i=$((i+1)); done`,
 		increments, coordctl(), step)
 	failed := make(chan error, loops)
 	for range loops {

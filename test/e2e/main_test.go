@@ -12,7 +12,7 @@ import (
 )
 
 // limit ends a test that hangs.
-const limit = 3 * time.Minute
+const limit = 8 * time.Minute
 
 // binaries is where TestMain put coordd and coordctl, built once for all tests.
 var binaries string

@@ -28,7 +28,7 @@ func TestStoppedClientLearnsOfItsLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	stopped := time.Now()
-	other, err := client.Dial(ctx, c.Target())
+	other, err := client.Dial(ctx, c.Target(), client.WithTTL(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
