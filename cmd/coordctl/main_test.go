@@ -138,7 +138,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 }
 
 // slowReports are what coordctl says, rightly, of a cluster that takes its time.
-var slowReports = regexp.MustCompile( //nolint:gochecknoglobals // a constant
+var slowReports = regexp.MustCompile(
 	`(?m)^coordctl: (no answer from .* yet; trying for .*|.*: the cluster has not confirmed the release; .*)\n`)
 
 func launch(ts *testscript.TestScript, name string, args []string) {
