@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -403,15 +404,18 @@ func TestUnreadOutboxIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := leading(t)
 		a, b := open(t, n.api, 1), open(t, n.api, 2)
-		ops := make([]*coordv1.Op, 16<<10)
-		// Of 48 bytes each in the outbox. At most 8 frames are in gRPC's windows, and 10 with the
-		// handler that cannot send them: neither counts.
-		for range 40 {
-			for i := range ops {
-				ops[i] = noop()
+		var sender sync.WaitGroup
+		sender.Go(func() { // until the server reads no more of a stream that it has cut
+			// Of 48 bytes each in the outbox. At most 8 frames are in gRPC's windows, and 10 with
+			// the handler that cannot send them: neither counts.
+			for range 40 {
+				ops := make([]*coordv1.Op, 16<<10)
+				for i := range ops {
+					ops[i] = noop()
+				}
+				a.send(ops...)
 			}
-			a.send(ops...)
-		}
+		})
 		synctest.Wait()
 		b.want(b.send(noop()), coordv1.Code_CODE_DONE)
 		for err := error(nil); ; {
@@ -420,6 +424,7 @@ func TestUnreadOutboxIsCut(t *testing.T) {
 				break
 			}
 		}
+		sender.Wait()
 		if _, err := a.attach(&coordv1.Attach{SessionId: a.id}); err != nil {
 			t.Error(err)
 		}
