@@ -2,8 +2,6 @@ package lock
 
 import (
 	"iter"
-	"unicode"
-	"unicode/utf8"
 
 	"coordd.dev/internal/cow"
 	"coordd.dev/internal/park"
@@ -12,9 +10,6 @@ import (
 
 // Constants of this version of the machine; never flags (SEMANTICS H1).
 const (
-	// MaxName is the longest name, in bytes.
-	MaxName = 256
-
 	// MaxPermits is the highest limit of a semaphore.
 	MaxPermits = 1 << 40
 
@@ -66,8 +61,8 @@ func NewRoom() Room {
 // limit that was met. The first admitted arm of a semaphore stores its limit, even if
 // its call is refused for another arm.
 func (r *Room) Admit(a park.Arm) (park.Code, int64) {
-	if !ValidName(a.On.Name) {
-		return park.Invalid, MaxName
+	if !park.ValidName(a.On.Name) {
+		return park.Invalid, park.MaxName
 	}
 	if r.holders.Len() >= MaxHeld {
 		return park.Limit, MaxHeld
@@ -158,7 +153,7 @@ func (r *Room) permits(on park.Object, n int64) {
 
 // Resize sets a semaphore's limit in force, and makes the semaphore if there is none.
 func (r *Room) Resize(on park.Object, limit int64) (park.Code, int64) {
-	if on.Kind != park.KindSemaphore || !ValidName(on.Name) || limit < 1 || limit > MaxPermits {
+	if on.Kind != park.KindSemaphore || !park.ValidName(on.Name) || limit < 1 || limit > MaxPermits {
 		return park.Invalid, MaxPermits
 	}
 	s, ok := r.semaphores.Get(on)
@@ -187,25 +182,23 @@ func (r *Room) Holders(on park.Object) iter.Seq2[park.ID, Share] {
 	}
 }
 
+// First returns the first object, from the given one on, that is held or has a limit.
+func (r *Room) First(from park.Object) (park.Object, bool) {
+	at, _, held := r.holders.First(spot{on: from})
+	sem, limited := r.semaphores.First(from)
+	switch {
+	case held && limited && sem.Compare(at.on) < 0, limited && !held:
+		return sem, true
+	default:
+		return at.on, held
+	}
+}
+
 // Sum is the hash of the room.
 func (r *Room) Sum() uint64 { return r.semaphores.Sum() }
 
 // Copy returns a copy, in O(1).
 func (r *Room) Copy() Room { return Room{r.semaphores.Copy(), r.holders.Copy()} }
-
-// ValidName reports whether an object may have that name: 1 to MaxName bytes of UTF-8
-// without control characters.
-func ValidName(name string) bool {
-	if name == "" || len(name) > MaxName || !utf8.ValidString(name) {
-		return false
-	}
-	for _, c := range name {
-		if unicode.IsControl(c) {
-			return false
-		}
-	}
-	return true
-}
 
 // Append appends the semaphore's encoding.
 func (s Semaphore) Append(b []byte) []byte {

@@ -53,8 +53,8 @@ func TestAdmit(t *testing.T) {
 		"two of a lock":                  {many, park.Invalid, 1},
 		"a lock with a limit":            {limited, park.Invalid, 1},
 		"another kind":                   {kind, park.Invalid, 0},
-		"no name":                        {mutex(""), park.Invalid, lock.MaxName},
-		"a long name":                    {mutex(strings.Repeat("x", lock.MaxName+1)), park.Invalid, lock.MaxName},
+		"no name":                        {mutex(""), park.Invalid, park.MaxName},
+		"a long name":                    {mutex(strings.Repeat("x", park.MaxName+1)), park.Invalid, park.MaxName},
 		"permits, stored limit":          {permits("s", 3, 5), 0, 0},
 		"permits, any limit":             {permits("s", 3, 0), 0, 0},
 		"permits, other limit":           {permits("s", 3, 4), park.Mismatch, 5},
@@ -100,27 +100,6 @@ func TestResize(t *testing.T) {
 	}
 	if s, _ := r.Semaphore(permits("new", 1, 0).On); s != (lock.Semaphore{Stored: 7, Limit: 7}) {
 		t.Errorf("a semaphore that Resize made is %+v", s)
-	}
-}
-
-func TestValidName(t *testing.T) {
-	for name, want := range map[string]bool{
-		"":                                  false,
-		"x":                                 true,
-		"tenant/ä job 7":                    true,
-		strings.Repeat("x", lock.MaxName):   true,
-		strings.Repeat("ä", lock.MaxName):   false, // bytes, not letters
-		"a\x00b":                            false,
-		"a\nb":                              false,
-		"a\x7fb":                            false,
-		"a\u0085b":                          false,
-		"a\xffb":                            false,
-		"\u202e":                            true, // no control character, if a bad idea
-		strings.Repeat("x", lock.MaxName+1): false,
-	} {
-		if got := lock.ValidName(name); got != want {
-			t.Errorf("ValidName(%q) is %v", name, got)
-		}
 	}
 }
 

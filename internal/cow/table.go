@@ -62,6 +62,12 @@ func (t *Table[K, V]) Load(k K, v V) bool {
 	return true
 }
 
+// First returns the least key that is at least from.
+func (t *Table[K, V]) First(from K) (K, bool) {
+	k, _, ok := t.index.First(from)
+	return k, ok
+}
+
 // From yields the records whose keys are at least from, in order.
 func (t *Table[K, V]) From(from K) iter.Seq2[K, V] { return t.index.From(from) }
 

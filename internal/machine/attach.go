@@ -92,7 +92,7 @@ func (m *Machine) open(a *Attach) Refusal {
 		ReplacedLast: old.Last, ReplacedGone: a.Replaces != 0 && !known,
 	}
 	if ends {
-		m.end(a.Replaces, endReplaced)
+		m.end(a.Replaces, EndReplaced)
 	}
 	if known {
 		e.Replaced = m.left(a.Replaces, a.Wanted, old.Last)
@@ -121,7 +121,7 @@ func (m *Machine) left(s park.SessionID, ranges []Range, last park.Seq) []Outcom
 // owns reports whether the secret and the client instance are a session's.
 func (m *Machine) owns(s park.SessionID, secret Secret, instance uint64) bool {
 	l, ok := m.book.Lease(s)
-	return ok && l.Instance == instance && l.Secret == secret
+	return ok && instance != 0 && l.Instance == instance && l.Secret == secret
 }
 
 // releaseUnlisted lets go of every call that the client no longer wants: it may have
@@ -131,7 +131,7 @@ func (m *Machine) releaseUnlisted(s park.SessionID, ranges []Range) {
 		m.leave(id)
 	}
 	for _, id := range unlisted(m.book.HoldsOf(s), ranges) {
-		m.release(id)
+		m.release(id, EndReleased)
 	}
 	for _, id := range unlisted(m.book.KeptOf(s), ranges) {
 		m.book.Ack(s, id.Seq, id.Seq)

@@ -3,10 +3,10 @@ package machine
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
-	"coordd.dev/lock"
 )
 
 // Check recomputes what must be true between two entries (SEMANTICS J) and returns every
@@ -91,8 +91,28 @@ func (c *checker) calls(s park.SessionID, st session.State) {
 	for id := range c.m.book.KeptOf(s) {
 		note(id, "kept")
 	}
+	if st.Epoch == 0 && !st.Over {
+		c.requests(s, seen)
+	}
 	if len(seen) != int(st.Open) || st.Open > 2*session.MaxOpen {
 		c.failf(7, "session %v has %d open calls, counted as %d", s, len(seen), st.Open)
+	}
+}
+
+// requests checks that the calls of a session without a stream that wait or hold, and no
+// others, are those whose requests have not ended.
+func (c *checker) requests(s park.SessionID, open map[park.Seq]string) {
+	n := 0
+	for seq, a := range c.m.book.Requests(s) {
+		if (a.Ended == 0) != (open[seq] != "") {
+			c.failf(7, "call %d of session %v: ended %d, and it is %q", seq, s, a.Ended, open[seq])
+		}
+		if a.Ended == 0 {
+			n++
+		}
+	}
+	if n != len(open) {
+		c.failf(7, "session %v has %d open requests and %d open calls", s, n, len(open))
 	}
 }
 
@@ -102,13 +122,13 @@ func (c *checker) holds() {
 		if _, ok := c.m.book.State(id.Session); !ok {
 			c.failf(1, "hold %v of no session", id)
 		}
-		exclusive := false
+		alone := false
 		for _, a := range h.Arms {
 			c.held[a.On] = append(c.held[a.On], tenure{id, a, h.Token})
-			exclusive = exclusive || lock.Exclusive(a)
+			alone = alone || exclusive(a)
 		}
-		if exclusive != (h.Token != 0) {
-			c.failf(5, "hold %v: exclusive %v, token %d", id, exclusive, h.Token)
+		if alone != (h.Token != 0) {
+			c.failf(5, "hold %v: exclusive %v, token %d", id, alone, h.Token)
 		}
 		if h.Token == 0 {
 			continue
@@ -127,38 +147,43 @@ func (c *checker) holds() {
 func (c *checker) objects() {
 	// order-free: which fault is named first does not matter
 	for on, tenures := range c.held {
-		sum, exclusive := int64(0), 0
+		sum, alone := int64(0), 0
 		for _, t := range tenures {
 			sum += t.arm.N
-			if lock.Exclusive(t.arm) {
-				exclusive++
+			if exclusive(t.arm) {
+				alone++
 			}
 			if t.arm.N < 1 {
 				c.failf(2, "%v holds %d of %v", t.id, t.arm.N, on)
 			}
 		}
-		if exclusive > 1 || exclusive == 1 && len(tenures) > 1 {
-			c.failf(2, "%v is held exclusively %d times, by %d in all", on, exclusive, len(tenures))
+		if alone > 1 || alone == 1 && len(tenures) > 1 {
+			c.failf(2, "%v is held exclusively %d times, by %d in all", on, alone, len(tenures))
 		}
 		if s, ok := c.m.locks.Semaphore(on); ok != (on.Kind == park.KindSemaphore) || ok && s.Held != sum {
 			c.failf(10, "%v: %d permits are held, counted as %d", on, sum, s.Held)
 		}
 	}
-	c.faults = append(c.faults, c.m.locks.Check(func(id park.ID, on park.Object, n int64) bool {
-		for _, t := range c.held[on] {
-			if t.id == id && t.arm.N == n {
-				return true
-			}
-		}
-		return false
-	}, c.arms())...)
+	terms := c.arms(func(k park.Kind) bool { return k == park.KindElection })
+	c.faults = append(c.faults, c.m.locks.Check(c.holding, c.arms(func(park.Kind) bool { return true })-terms)...)
+	c.faults = append(c.faults, c.m.elections.Check(func(id park.ID, on park.Object) bool {
+		return c.holding(id, on, 1)
+	}, terms)...)
 }
 
-func (c *checker) arms() int {
+// holding reports whether a call holds so much of an object.
+func (c *checker) holding(id park.ID, on park.Object, n int64) bool {
+	return slices.ContainsFunc(c.held[on], func(t tenure) bool { return t.id == id && t.arm.N == n })
+}
+
+// arms is how many arms of all holds are of some kinds.
+func (c *checker) arms(of func(park.Kind) bool) int {
 	n := 0
 	// order-free: a sum
-	for _, tenures := range c.held {
-		n += len(tenures)
+	for on, tenures := range c.held {
+		if of(on.Kind) {
+			n += len(tenures)
+		}
 	}
 	return n
 }

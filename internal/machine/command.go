@@ -5,8 +5,8 @@ import (
 	"coordd.dev/internal/session"
 )
 
-// A Command is one of *Bootstrap, *Renew, *Attach, *Frame, *Revoke and *Sessions. An
-// entry of the log is a list of them with the clock's increment.
+// A Command is one of the types below. An entry of the log is a list of them with the
+// clock's increment.
 type Command interface{ command() }
 
 // Bootstrap begins a cluster, or raises the floor of its tokens (SEMANTICS C1).
@@ -55,21 +55,57 @@ type Revoke struct {
 // Sessions reads all live sessions.
 type Sessions struct{}
 
+// Open opens a session without a stream (SEMANTICS B6).
+type Open struct {
+	Secret Secret
+	TTL    int64  // nanoseconds
+	Who    string // opaque, at most MaxWho bytes
+}
+
+// A Call is one call of a session without a stream. Request is its id, at most
+// session.MaxRequest bytes: the same id again is a retry. Of DoEnd it is the id of the
+// call that is to end.
+type Call struct {
+	Session park.SessionID
+	Secret  Secret
+	Request string
+	Target  string // the id of the call that DoRelease, DoProclaim and DoTransfer are about
+	Op      Op     // Seq and To are the machine's to give
+}
+
+// Describe reads an object.
+type Describe struct{ On park.Object }
+
+// List reads the objects of a kind, 0 for all, whose names begin with Prefix: at most Max
+// of those that are after After.
+type List struct {
+	Kind   park.Kind
+	Prefix string
+	After  park.Object
+	Max    int64
+}
+
 func (*Bootstrap) command() {}
 func (*Renew) command()     {}
 func (*Attach) command()    {}
 func (*Frame) command()     {}
 func (*Revoke) command()    {}
 func (*Sessions) command()  {}
+func (*Open) command()      {}
+func (*Call) command()      {}
+func (*Describe) command()  {}
+func (*List) command()      {}
 
 // An Op is one call.
 type Op struct {
-	Seq  park.Seq
-	Do   Do
-	Wait Wait        // of DoWait
-	To   park.Seq    // the target of DoEnd and DoRelease
-	N    int64       // permits of DoRelease, the limit of DoResize
-	On   park.Object // of DoResize and DoDescribe
+	Seq   park.Seq
+	Do    Do
+	Wait  Wait           // of DoWait
+	To    park.Seq       // the call that DoEnd, DoRelease, DoProclaim and DoTransfer are about
+	N     int64          // permits of DoRelease, the limit of DoResize
+	On    park.Object    // of DoResize and DoDescribe
+	Value string         // of DoProclaim
+	Heir  park.SessionID // of DoTransfer
 }
 
 // A Do is what an Op does. The values are the log's; never reorder them.
@@ -84,6 +120,8 @@ const (
 	DoDescribe
 	DoNoop
 	DoLeave
+	DoProclaim
+	DoTransfer
 )
 
 // A Wait acquires (SEMANTICS D).
@@ -95,4 +133,5 @@ type Wait struct {
 	Delay  int64 // lock-delay, nanoseconds
 	Limit  int64 // on the wait, nanoseconds; 0 is none
 	Note   string
+	Trace  string // opaque, at most MaxTrace bytes: the span of the hold
 }

@@ -2,10 +2,12 @@ package machine
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
+	"coordd.dev/lock"
 )
 
 // How much of an object is told: parties of a Describe and of a Busy, and the bytes of
@@ -23,6 +25,7 @@ type Description struct {
 	Holders, Waiters []Party // at most 100 each; waiters in order
 	Waiting          int64   // all of them
 	Limit, Held      int64   // of a semaphore
+	Revision         uint64  // of the last change of anything at that index
 }
 
 // A Party holds or waits.
@@ -30,10 +33,15 @@ type Party struct {
 	Session park.SessionID
 	Who     string
 	Note    string
+	Value   string // a candidate's
+	Trace   string
 	Token   park.Token
 	Shared  bool
+	Prio    int32 // of a waiter
 	N       int64
 	For     int64 // nanoseconds of the cluster clock
+	Renewed int64 // since its session was renewed, nanoseconds
+	TTL     int64 // of its session; with Renewed, when it ends unless it is renewed
 	Delayed int64 // what remains of its lock-delay; 0 if its session lives
 }
 
@@ -55,34 +63,39 @@ type SessionInfo struct {
 
 // describeFor answers a Describe; ErrNotFound if there is nothing of that name.
 func (m *Machine) describeFor(id park.ID, on park.Object) {
-	d := m.describe(on, maxParties, maxParties)
-	if len(d.Holders) == 0 && d.Waiting == 0 && d.Limit == 0 {
+	d := m.described(on)
+	if d == nil {
 		m.answer(id, park.NotFound, 0)
 		return
 	}
 	m.tell(Event{
-		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Code: park.Done, Description: d,
+		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
+		Code: park.Done, Description: d,
 	})
+	m.conclude(id, park.Done, 0)
 }
 
 func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
-	d := &Description{On: on, Index: m.index, Waiting: m.lot.Waiting(on)}
+	d := &Description{On: on, Index: m.index, Waiting: m.lot.Waiting(on), Revision: m.revision}
 	if s, ok := m.locks.Semaphore(on); ok {
 		d.Limit, d.Held = s.Limit, s.Held
 	}
 	told := 0
-	for id, share := range m.locks.Holders(on) {
+	for id, share := range m.holders(on) {
 		if len(d.Holders) == holders || told > maxTold {
 			break
 		}
 		h, _ := m.book.Hold(id)
 		p := m.party(id, h.Note, h.Since)
-		p.Token, p.Shared, p.N = h.Token, share.Shared, share.N
+		p.Token, p.Trace, p.Shared, p.N = h.Token, h.Trace, share.Shared, share.N
+		if on.Kind == park.KindElection {
+			p.Value = h.Arms[armOf(h.Arms, on)].Value
+		}
 		if h.Free != 0 {
 			p.Delayed = int64(h.Free - m.clock)
 		}
 		d.Holders = append(d.Holders, p)
-		told += len(p.Who) + len(p.Note)
+		told += p.size()
 	}
 	slices.SortStableFunc(d.Holders, func(a, b Party) int { return cmp.Compare(b.For, a.For) })
 	for id, w := range m.lot.Queue(on) {
@@ -90,21 +103,50 @@ func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
 			break
 		}
 		p := m.party(id, w.Note, w.Since)
-		for _, a := range w.Arms {
-			if a.On == on {
-				p.Shared, p.N = a.Shared, a.N
-				break
-			}
-		}
+		a := w.Arms[armOf(w.Arms, on)]
+		p.Shared, p.N, p.Value = a.Shared, a.N, a.Value
+		p.Prio, p.Trace = w.Prio, w.Trace
 		d.Waiters = append(d.Waiters, p)
-		told += len(p.Who) + len(p.Note)
+		told += p.size()
+	}
+	return d
+}
+
+// holders yields who holds an object, by call, and how.
+func (m *Machine) holders(on park.Object) iter.Seq2[park.ID, lock.Share] {
+	if on.Kind != park.KindElection {
+		return m.locks.Holders(on)
+	}
+	return func(yield func(park.ID, lock.Share) bool) {
+		if id, ok := m.elections.Leader(on); ok {
+			yield(id, lock.Share{N: 1})
+		}
+	}
+}
+
+// armOf is the first arm that is on an object; there is one.
+func armOf(arms []park.Arm, on park.Object) int {
+	return slices.IndexFunc(arms, func(a park.Arm) bool { return a.On == on })
+}
+
+func (p *Party) size() int { return len(p.Who) + len(p.Note) + len(p.Value) }
+
+// described is the answer to Describe, nil if there is nothing of that name.
+func (m *Machine) described(on park.Object) *Description {
+	d := m.describe(on, maxParties, maxParties)
+	if len(d.Holders) == 0 && d.Waiting == 0 && d.Limit == 0 {
+		return nil
 	}
 	return d
 }
 
 func (m *Machine) party(id park.ID, note string, since park.Clock) Party {
 	l, _ := m.book.Lease(id.Session)
-	return Party{Session: id.Session, Who: l.Who, Note: note, For: int64(m.clock - since)}
+	st, _ := m.book.State(id.Session)
+	return Party{
+		Session: id.Session, Who: l.Who, Note: note, For: int64(m.clock - since),
+		Renewed: int64(m.clock - st.Stamp), TTL: l.TTL,
+	}
 }
 
 // sessions lists the live ones.

@@ -20,7 +20,7 @@ func (m *Machine) due() {
 		}
 		n++
 		if !m.forget(id.Session) {
-			m.end(id.Session, endExpired)
+			m.end(id.Session, EndExpired)
 		}
 	}
 	m.settle()
@@ -32,7 +32,7 @@ func (m *Machine) dueCall(id park.ID) {
 		m.answer(id, park.TimedOut, 0)
 		return
 	}
-	if !m.release(id) {
+	if !m.release(id, EndDelayOver) {
 		panic("machine: an alarm of nothing")
 	}
 }
@@ -46,49 +46,42 @@ func (m *Machine) forget(s park.SessionID) bool {
 	return true
 }
 
-// An ending says how a session ends.
-type ending uint8
-
-const (
-	endExpired  ending = iota + 1 // its lease ran out
-	endReplaced                   // its client opened another in its place
-	endRevoked                    // by an operator, at once
-	endLeft                       // by its client
-)
-
 // end ends a live session: its waits leave, its holds are released or, if it failed,
 // begin their lock-delay. What that frees is marked, not granted.
-func (m *Machine) end(s park.SessionID, how ending) {
+func (m *Machine) end(s park.SessionID, how Ending) {
 	for _, id := range unlisted(m.lot.Of(s), nil) {
 		m.leave(id)
 	}
 	for _, id := range unlisted(m.book.HoldsOf(s), nil) {
-		if h, _ := m.book.Hold(id); h.Delay > 0 && (how == endExpired || how == endReplaced) {
-			m.delay(id, h)
+		if h, _ := m.book.Hold(id); h.Delay > 0 && (how == EndExpired || how == EndReplaced) {
+			m.delay(id, h, how)
 		} else {
-			m.release(id)
+			m.release(id, how)
 		}
 	}
 	st, _ := m.book.State(s)
 	e := Event{Type: EventEnded, Session: s, Refusal: RefusedOver}
-	if how == endRevoked || st.Revoked {
+	if how == EndRevoked || st.Revoked {
 		e.Refusal = RefusedRevoked
 	}
 	m.tell(e)
-	if how == endRevoked {
+	if how == EndRevoked {
 		m.book.Revoke(s)
 	}
 	m.book.End(s, m.clock)
-	if how == endLeft {
+	if how == EndLeft {
 		m.book.Forget(s)
 	}
 }
 
 // delay begins the lock-delay of a hold whose session is over (SEMANTICS E1).
-func (m *Machine) delay(id park.ID, h session.Hold) {
+func (m *Machine) delay(id park.ID, h session.Hold, how Ending) {
 	h.Free = m.clock + park.Clock(h.Delay)
 	m.book.Change(id, h)
 	m.book.SetAlarm(h.Free, id)
+	for _, a := range h.Arms {
+		m.noteHold(id, a, &h, Change{Type: ChangeDelayed, N: a.N, Held: int64(m.clock - h.Since), Ending: how})
+	}
 }
 
 // revoke takes a session back (SEMANTICS A6).
@@ -97,7 +90,7 @@ func (m *Machine) revoke(r *Revoke) park.Code {
 		return park.NotFound
 	}
 	if r.Now {
-		m.end(r.Session, endRevoked)
+		m.end(r.Session, EndRevoked)
 		return park.Done
 	}
 	m.book.Revoke(r.Session)

@@ -15,6 +15,10 @@ const (
 	tagFrame
 	tagRevoke
 	tagSessions
+	tagOpen
+	tagCall
+	tagDescribe
+	tagList
 )
 
 const maxUint = 1<<64 - 1
@@ -50,6 +54,22 @@ func AppendCommand(b []byte, c Command) []byte {
 		return wire.AppendBool(wire.AppendUint(b, c.Session), c.Now)
 	case *Sessions:
 		return append(b, tagSessions)
+	case *Open:
+		b = append(b, tagOpen)
+		b = append(b, c.Secret[:]...)
+		return wire.AppendString(wire.AppendInt(b, c.TTL), c.Who)
+	case *Call:
+		b = append(b, tagCall)
+		b = wire.AppendUint(b, c.Session)
+		b = append(b, c.Secret[:]...)
+		b = wire.AppendString(wire.AppendString(b, c.Request), c.Target)
+		return appendOp(b, &c.Op)
+	case *Describe:
+		return c.On.Append(append(b, tagDescribe))
+	case *List:
+		b = wire.AppendUint(append(b, tagList), c.Kind)
+		b = c.After.Append(wire.AppendString(b, c.Prefix))
+		return wire.AppendInt(b, c.Max)
 	}
 	panic("machine: a command without an encoding")
 }
@@ -82,11 +102,15 @@ func appendOp(b []byte, op *Op) []byte {
 		w := &op.Wait
 		b = park.AppendArms(b, w.Arms)
 		b = wire.AppendUint(b, w.Commit)
-		b = wire.AppendBool(b, w.Try)
+		b = wire.AppendUint(b, w.flags())
 		b = wire.AppendInt(b, w.Prio)
 		b = wire.AppendInt(b, w.Delay)
 		b = wire.AppendInt(b, w.Limit)
-		return wire.AppendString(b, w.Note)
+		b = wire.AppendString(b, w.Note)
+		if w.Trace != "" {
+			b = wire.AppendString(b, w.Trace)
+		}
+		return b
 	case DoEnd:
 		return wire.AppendUint(b, op.To)
 	case DoRelease:
@@ -95,10 +119,42 @@ func appendOp(b []byte, op *Op) []byte {
 		return wire.AppendInt(op.On.Append(b), op.N)
 	case DoDescribe:
 		return op.On.Append(b)
+	case DoProclaim:
+		return wire.AppendString(wire.AppendUint(b, op.To), op.Value)
+	case DoTransfer:
+		return wire.AppendUint(wire.AppendUint(b, op.To), op.Heir)
 	case DoNoop, DoLeave:
 		return b
 	}
 	panic("machine: an op without an encoding")
+}
+
+// The flags of a wait's encoding.
+const (
+	flagTry   = 1 << iota
+	flagTrace // a trace follows
+	allFlags  = flagTry | flagTrace
+)
+
+func (w *Wait) flags() (f uint8) {
+	if w.Try {
+		f |= flagTry
+	}
+	if w.Trace != "" {
+		f |= flagTrace
+	}
+	return f
+}
+
+func decodeWait(d *wire.Decoder) Wait {
+	w := Wait{Arms: park.DecodeArms(d), Commit: park.Commit(d.Uint(255))}
+	f := d.Uint(allFlags)
+	w.Try = f&flagTry != 0
+	w.Prio, w.Delay, w.Limit, w.Note = d.Int32(), d.Int(), d.Int(), d.String()
+	if f&flagTrace != 0 {
+		w.Trace = d.Text()
+	}
+	return w
 }
 
 // DecodeCommand decodes a command. An error means that this version does not know it,
@@ -145,6 +201,23 @@ func decodeCommand(tag byte, d *wire.Decoder) Command {
 		return &Revoke{Session: park.SessionID(d.Uint(maxUint)), Now: d.Bool()}
 	case tagSessions:
 		return &Sessions{}
+	case tagOpen:
+		c := &Open{}
+		d.Fill(c.Secret[:])
+		c.TTL, c.Who = d.Int(), d.String()
+		return c
+	case tagCall:
+		c := &Call{Session: park.SessionID(d.Uint(maxUint))}
+		d.Fill(c.Secret[:])
+		c.Request, c.Target = d.String(), d.String()
+		decodeOp(d, &c.Op)
+		return c
+	case tagDescribe:
+		return &Describe{On: park.DecodeObject(d)}
+	case tagList:
+		return &List{
+			Kind: park.Kind(d.Uint(255)), Prefix: d.String(), After: park.DecodeObject(d), Max: d.Int(),
+		}
 	}
 	d.Fail("unknown command")
 	return nil
@@ -180,10 +253,7 @@ func decodeOp(d *wire.Decoder, op *Op) {
 	op.Do = Do(d.Uint(255))
 	switch op.Do {
 	case DoWait:
-		op.Wait = Wait{
-			Arms: park.DecodeArms(d), Commit: park.Commit(d.Uint(255)), Try: d.Bool(),
-			Prio: d.Int32(), Delay: d.Int(), Limit: d.Int(), Note: d.String(),
-		}
+		op.Wait = decodeWait(d)
 	case DoEnd:
 		op.To = park.Seq(d.Uint(maxUint))
 	case DoRelease:
@@ -192,6 +262,10 @@ func decodeOp(d *wire.Decoder, op *Op) {
 		op.On, op.N = park.DecodeObject(d), d.Int()
 	case DoDescribe:
 		op.On = park.DecodeObject(d)
+	case DoProclaim:
+		op.To, op.Value = park.Seq(d.Uint(maxUint)), d.String()
+	case DoTransfer:
+		op.To, op.Heir = park.Seq(d.Uint(maxUint)), park.SessionID(d.Uint(maxUint))
 	case DoNoop, DoLeave:
 	default:
 		d.Fail("unknown op")

@@ -20,6 +20,7 @@ import (
 // specimens is every command and every op, with every field set.
 func specimens() []machine.Command {
 	x, s := park.Object{Kind: park.KindLock, Name: "x"}, park.Object{Kind: park.KindSemaphore, Name: "pool/ä"}
+	e := park.Object{Kind: park.KindElection, Name: "cron"}
 	secret := machine.Secret{1, 2, 3, 15: 255}
 	return []machine.Command{
 		&machine.Bootstrap{Cluster: "4f2c", Floor: 1 << 61},
@@ -49,6 +50,20 @@ func specimens() []machine.Command {
 		&machine.Frame{Session: 5, Epoch: 3, Ops: []machine.Op{}},
 		&machine.Revoke{Session: 5, Now: true},
 		&machine.Sessions{},
+		&machine.Open{Secret: secret, TTL: 500 * ms, Who: "host-b pid 9"},
+		&machine.Call{Session: 6, Secret: secret, Request: "r-1", Target: "r-0", Op: machine.Op{
+			Do: machine.DoWait, Wait: machine.Wait{
+				Commit: park.Any, Limit: 1000 * ms, Trace: "trace and span",
+				Arms: []park.Arm{{On: e, N: 1, Value: "host-b:80"}},
+			},
+		}},
+		&machine.Call{Session: 6, Secret: secret, Request: "r-1", Op: machine.Op{Do: machine.DoEnd}},
+		&machine.Describe{On: x},
+		&machine.List{Kind: park.KindElection, Prefix: "cro", After: e, Max: 100},
+		&machine.Frame{Session: 5, Epoch: 3, Ops: []machine.Op{
+			{Seq: 6, Do: machine.DoProclaim, To: 3, Value: "host-a:81"},
+			{Seq: 7, Do: machine.DoTransfer, To: 3, Heir: 6},
+		}},
 	}
 }
 
@@ -107,7 +122,7 @@ func TestDamagedCommands(t *testing.T) {
 			t.Errorf("%T and a byte: error is %v", c, err)
 		}
 	}
-	for _, tag := range []byte{0, 7, 255} {
+	for _, tag := range []byte{0, 11, 255} {
 		if _, err := machine.DecodeCommand([]byte{tag}); !errors.Is(err, wire.ErrCorrupt) {
 			t.Errorf("command of type %d: error is %v", tag, err)
 		}

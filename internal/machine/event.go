@@ -20,10 +20,12 @@ type Event struct {
 
 	// Of EventOutcome.
 	Seq         park.Seq
+	Request     string // the call's id, in a session without a stream
 	Code        park.Code
 	Token       park.Token
 	Arm         int
 	Value       int64
+	Waited      string // of a grant that had to wait: the trace of the hold it waited for
 	Description *Description
 
 	// Of EventAttached: what became of the wanted seqs of the replaced session.

@@ -43,7 +43,7 @@ func (m *Machine) refuse(f *Frame) Refusal {
 		return RefusedRevoked
 	case !live:
 		return RefusedOver
-	case st.Epoch != f.Epoch:
+	case st.Epoch != f.Epoch || f.Epoch == 0: // a session without a stream has 0
 		return RefusedOldEpoch
 	}
 	return 0
@@ -71,7 +71,11 @@ func (m *Machine) do(id park.ID, op *Op) {
 		m.answer(id, park.Done, 0)
 	case DoLeave:
 		m.answer(id, park.Done, 0)
-		m.end(id.Session, endLeft)
+		m.end(id.Session, EndLeft)
+	case DoProclaim:
+		m.proclaim(id, op.To, op.Value)
+	case DoTransfer:
+		m.transfer(id, op.To, op.Heir)
 	default:
 		m.answer(id, park.Invalid, 0)
 	}
@@ -83,7 +87,7 @@ func (m *Machine) again(id park.ID) {
 		return // it joins the first try
 	}
 	if h, ok := m.book.Hold(id); ok {
-		m.granted(id, h)
+		m.granted(id, h, "")
 		return
 	}
 	if k, ok := m.book.Kept(id); ok {
@@ -103,7 +107,7 @@ func (m *Machine) endCall(id park.ID, to park.Seq) {
 	}
 	target := park.ID{Session: id.Session, Seq: to}
 	if !m.leave(target) {
-		m.release(target)
+		m.release(target, EndReleased)
 	}
 	m.answer(id, park.Done, 0)
 }
@@ -125,14 +129,14 @@ func (m *Machine) releasePart(id park.ID, to park.Seq, n int64) {
 		m.answer(id, park.Invalid, h.Arms[0].N)
 		return
 	case n == h.Arms[0].N:
-		m.release(target)
+		m.release(target, EndReleased)
 	default:
-		a := h.Arms[0]
-		a.N -= n
+		a, part := h.Arms[0], h.Arms[0]
+		a.N, part.N = a.N-n, n
 		h.Arms = []park.Arm{a}
 		m.book.Change(target, h)
-		m.locks.Release(target, a.On, n)
-		m.touch(a.On)
+		m.giveBack(target, a, n)
+		m.ended(target, part, &h, EndReleased)
 	}
 	m.keep(id, park.Done, 0)
 }
@@ -162,12 +166,16 @@ func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
 		m.leave(waiter)
 		m.answer(waiter, park.Invalid, limit)
 	}
+	m.note(id, park.Arm{On: on}, Change{Type: ChangeResized, N: limit})
 	m.touch(on)
 	m.keep(id, park.Done, value)
 }
 
-// keep answers a call and keeps the answer until it is acknowledged.
+// keep answers a call and keeps the answer until it is acknowledged: of a session without
+// a stream every answer is kept, in another way.
 func (m *Machine) keep(id park.ID, code park.Code, value int64) {
-	m.book.Keep(id, session.Kept{Code: code, Value: value})
+	if !m.book.Unary(id.Session) {
+		m.book.Keep(id, session.Kept{Code: code, Value: value})
+	}
 	m.answer(id, code, value)
 }

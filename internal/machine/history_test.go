@@ -380,7 +380,9 @@ func printed(e machine.Event) string {
 		return fmt.Sprintf("granted %v/%d token %d arm %d", e.Session, e.Seq, e.Token, e.Arm)
 	}
 	if e.Description != nil {
-		return fmt.Sprintf("outcome %v/%d code %d arm %d: %+v", e.Session, e.Seq, e.Code, e.Arm, *e.Description)
+		d := *e.Description
+		d.Revision = 0
+		return fmt.Sprintf("outcome %v/%d code %d arm %d: %+v", e.Session, e.Seq, e.Code, e.Arm, d)
 	}
 	return fmt.Sprintf("outcome %v/%d code %d value %d", e.Session, e.Seq, e.Code, e.Value)
 }

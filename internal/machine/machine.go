@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"coordd.dev/election"
 	"coordd.dev/internal/cow"
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
@@ -20,6 +21,7 @@ const (
 	MaxLimit    = int64(366 * 24 * time.Hour) // of a wait
 	MaxWho      = 4 << 10
 	MaxNote     = 4 << 10
+	MaxTrace    = 64
 	MaxArms     = 1_024
 	MaxSessions = 100_000
 	MaxWaiters  = 100_000   // on one object
@@ -46,13 +48,19 @@ type Machine struct {
 	token   park.Token // the last one granted, or the floor
 	steps   uint64     // ops and grants so far: the op counter of D3
 
-	book  session.Book
-	lot   park.Lot
-	locks lock.Room
+	revision uint64 // of the last change
+
+	book      session.Book
+	lot       park.Lot
+	locks     lock.Room
+	elections election.Room
 
 	// Of the Apply under way; empty between.
 	turns  cow.Index[turn, park.ID] // who is to be tried
 	events []Event
+	freed  []freed
+
+	changes []Change // of the last Apply
 }
 
 // New returns the machine before its Bootstrap.
@@ -62,6 +70,8 @@ func New() *Machine {
 		lot:   park.NewLot(),
 		locks: lock.NewRoom(),
 		turns: cow.NewIndex[turn, park.ID](),
+
+		elections: election.NewRoom(),
 	}
 }
 
@@ -90,15 +100,17 @@ const (
 
 // Apply executes an entry whose increment is in nanoseconds. It is total: every command
 // in every state has a result. The result of a command is a park.Code, a []Renewal for
-// Renew, a SessionList for Sessions, and nil for Attach and Frame, which are answered
-// by events. The events are in the order in which they must be sent; both slices are
-// the caller's.
+// Renew, a SessionList for Sessions, an Opened for Open, a Called for Call, a *Description
+// (nil if there is nothing) for Describe, an ObjectList for List, and nil for Attach and
+// Frame, which are answered by events. The events are in the order in which they must be
+// sent; both slices are the caller's. What happened to which object, Changes says.
 func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]any, []Event) {
 	m.index = index
 	before := m.clock
 	m.clock += min(park.Clock(max(increment, 0)), maxClock-m.clock)
 	results := make([]any, len(commands))
 	m.events = make([]Event, 0, len(commands)) // most commands have one
+	m.changes = nil
 	for i, c := range commands {
 		if r, ok := c.(*Renew); ok {
 			results[i] = m.renew(r, before)
@@ -118,19 +130,27 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 			results[i] = m.revoke(c)
 		case *Sessions:
 			results[i] = m.sessions()
+		case *Open:
+			results[i] = m.openUnary(c)
+		case *Call:
+			results[i] = m.call(c)
+		case *Describe:
+			results[i] = m.described(c.On)
+		case *List:
+			results[i] = m.list(c)
 		default:
 			panic("machine: a command that no decoder returns")
 		}
 		m.settle()
 	}
 	events := m.events
-	m.events = nil
+	m.events, m.freed = nil, m.freed[:0]
 	return results, events
 }
 
 // bootstrap begins the cluster, or raises its floor (SEMANTICS C1).
 func (m *Machine) bootstrap(b *Bootstrap) park.Code {
-	if b.Cluster == "" || len(b.Cluster) > lock.MaxName || b.Floor > MaxFloor {
+	if b.Cluster == "" || len(b.Cluster) > park.MaxName || b.Floor > MaxFloor {
 		return park.Invalid
 	}
 	if m.cluster == "" {
@@ -168,9 +188,15 @@ func (m *Machine) renew(r *Renew, before park.Clock) []Renewal {
 // tell adds an event.
 func (m *Machine) tell(e Event) { m.events = append(m.events, e) }
 
-// answer tells what became of a call.
+// answer tells what became of a call that leaves no hold; or, with Recalled, of its hold.
 func (m *Machine) answer(id park.ID, code park.Code, value int64) {
-	m.tell(Event{Type: EventOutcome, Session: id.Session, Seq: id.Seq, Code: code, Value: value})
+	m.tell(Event{
+		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
+		Code: code, Value: value,
+	})
+	if code != park.Recalled {
+		m.conclude(id, code, value)
+	}
 }
 
 // Index is the index of the last entry.

@@ -457,7 +457,9 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 	for _, c := range m.queue(on) {
 		if len(d.Waiters) < waiters {
 			i := slices.IndexFunc(c.arms, func(a park.Arm) bool { return a.On == on })
-			d.Waiters = append(d.Waiters, m.party(c, c.arms[i]))
+			p := m.party(c, c.arms[i])
+			p.Prio = c.prio
+			d.Waiters = append(d.Waiters, p)
 		}
 	}
 	return d
@@ -466,6 +468,7 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 func (m *model) party(c *modelCall, a park.Arm) machine.Party {
 	return machine.Party{
 		Session: c.s.id, Who: c.s.who, Note: c.note, Shared: a.Shared, N: a.N, For: m.clock - c.since,
+		Renewed: m.clock - c.s.stamp, TTL: c.s.ttl,
 	}
 }
 

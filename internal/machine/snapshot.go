@@ -17,8 +17,9 @@ import (
 // the records of each table, the state hash; then the xxHash64 of all before it, eight
 // bytes little-endian.
 const (
-	magic    = "coordd snapshot 1\n"
-	maxChunk = 16 << 20 // far above the largest record, a wait of MaxArms arms
+	magic    = "coordd snapshot 2\n"
+	magic1   = "coordd snapshot 1\n" // of before there were requests and revisions
+	maxChunk = 16 << 20              // far above the largest record, a wait of MaxArms arms
 	ioBuffer = 64 << 10
 )
 
@@ -32,7 +33,8 @@ type Snapshot struct{ m Machine }
 func (m *Machine) Snapshot() *Snapshot {
 	c := *m
 	c.book, c.lot, c.locks = m.book.Copy(), m.lot.Copy(), m.locks.Copy()
-	c.turns, c.events = m.turns.Copy(), nil
+	c.elections = m.elections.Copy()
+	c.turns, c.events, c.freed, c.changes = m.turns.Copy(), nil, nil, nil
 	return &Snapshot{c}
 }
 
@@ -44,7 +46,8 @@ func (s *Snapshot) Index() uint64 { return s.m.index }
 
 // Hash is the running hash of the state: equal on all nodes at one index (SEMANTICS H3).
 func (m *Machine) Hash() uint64 {
-	return xxhash.Sum64(m.scalars(nil)) + m.book.Sum() + 13*m.lot.Sum() + 17*m.locks.Sum() + 19*m.lot.LastTicket()
+	return xxhash.Sum64(m.scalars(nil)) + m.book.Sum() + 13*m.lot.Sum() + 17*m.locks.Sum() + 19*m.lot.LastTicket() +
+		29*m.revision
 }
 
 func (m *Machine) scalars(b []byte) []byte {
@@ -77,6 +80,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	err := errors.Join(
 		emit(m.scalars(nil)),
 		m.book.Save(emit), m.lot.Save(emit), m.locks.Save(emit),
+		emit(wire.AppendUint(nil, m.revision)), m.book.SaveRequests(emit),
 		emit(binary.LittleEndian.AppendUint64(nil, m.Hash())),
 		buf.Flush(),
 	)
@@ -105,11 +109,11 @@ func restore(r *bufio.Reader) (*Machine, error) {
 	if err := in.full(head); err != nil {
 		return nil, err
 	}
-	if string(head) != magic {
+	if string(head) != magic && string(head) != magic1 {
 		return nil, errors.New("it does not begin as one of this version does")
 	}
 	m := New()
-	if err := m.load(in.chunk); err != nil {
+	if err := m.load(in.chunk, string(head) == magic1); err != nil {
 		return nil, err
 	}
 	want := in.sum.Sum64()
@@ -123,8 +127,9 @@ func restore(r *bufio.Reader) (*Machine, error) {
 	return m, nil
 }
 
-// load takes the chunks of a snapshot into a new machine.
-func (m *Machine) load(take func() (*wire.Decoder, error)) error {
+// load takes the chunks of a snapshot into a new machine; first says that it is of the
+// first version.
+func (m *Machine) load(take func() (*wire.Decoder, error), first bool) error {
 	d, err := take()
 	if err != nil {
 		return err
@@ -147,9 +152,14 @@ func (m *Machine) load(take func() (*wire.Decoder, error)) error {
 	if err := m.locks.Restore(take); err != nil {
 		return fmt.Errorf("locks: %w", err)
 	}
+	if !first {
+		if err := m.loadRequests(take); err != nil {
+			return err
+		}
+	}
 	for id, h := range m.book.Holds() {
 		for _, a := range h.Arms {
-			m.locks.Rehold(id, a)
+			m.rehold(id, a)
 		}
 	}
 	for id, w := range m.lot.All() {
@@ -158,6 +168,22 @@ func (m *Machine) load(take func() (*wire.Decoder, error)) error {
 		}
 	}
 	return m.verify(take)
+}
+
+// loadRequests takes what the second version has and the first had not.
+func (m *Machine) loadRequests(take func() (*wire.Decoder, error)) error {
+	d, err := take()
+	if err != nil {
+		return err
+	}
+	m.revision = d.Uint(maxUint)
+	if err := d.Close(); err != nil {
+		return err
+	}
+	if err := m.book.RestoreRequests(take); err != nil {
+		return fmt.Errorf("requests: %w", err)
+	}
+	return nil
 }
 
 func (m *Machine) verify(take func() (*wire.Decoder, error)) error {

@@ -6,7 +6,6 @@ import (
 
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
-	"coordd.dev/lock"
 )
 
 // wait is a newcomer: it tries, and if it cannot proceed it parks (SEMANTICS D2).
@@ -21,12 +20,12 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 	}
 	w := park.Waiter{
 		Arms: op.Arms, Commit: op.Commit, Prio: op.Prio, Ticket: m.lot.Ticket(),
-		Since: m.clock, Delay: op.Delay, Note: op.Note,
+		Since: m.clock, Delay: op.Delay, Note: op.Note, Trace: op.Trace,
 	}
 	arm, ok := m.try(&w)
 	switch {
 	case ok:
-		m.grant(id, &w, arm)
+		m.grant(id, &w, arm, false)
 	case op.Try:
 		m.busy(id, &w)
 	default:
@@ -43,6 +42,8 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 		return park.Invalid, 0
 	case len(op.Note) > MaxNote:
 		return park.Invalid, MaxNote
+	case len(op.Trace) > MaxTrace:
+		return park.Invalid, MaxTrace
 	case op.Delay < 0 || op.Delay > MaxDelay:
 		return park.Invalid, MaxDelay
 	case op.Limit < 0 || op.Limit > MaxLimit:
@@ -51,7 +52,7 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 		return park.Invalid, 0
 	}
 	for _, a := range op.Arms {
-		if code, value := m.locks.Admit(a); code != 0 {
+		if code, value := m.admitArm(a); code != 0 {
 			return code, value
 		}
 		if m.lot.Waiting(a.On) >= MaxWaiters && !op.Try {
@@ -128,24 +129,29 @@ func mix64(z uint64) uint64 {
 // free says whether an arm can proceed and would overtake nobody.
 func (m *Machine) free(w *park.Waiter, arm int) bool {
 	a := w.Arms[arm]
-	return !m.lot.Ahead(a.On, w.Prio, w.Ticket) && m.locks.Ready(a)
+	return !m.lot.Ahead(a.On, w.Prio, w.Ticket) && m.ready(a)
 }
 
-// grant commits what try has found, and tells.
-func (m *Machine) grant(id park.ID, w *park.Waiter, arm int) {
-	h := session.Hold{Arms: w.Arms, Since: m.clock, Delay: w.Delay, Note: w.Note}
+// grant commits what try has found, and tells. waited says that it was parked.
+func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, waited bool) {
+	h := session.Hold{Arms: w.Arms, Since: m.clock, Delay: w.Delay, Note: w.Note, Trace: w.Trace}
 	if arm != every && len(w.Arms) > 1 {
 		h.Arms = slices.Clone(w.Arms[arm : arm+1]) // a hold must not keep its waiter's arms alive
 		h.Arm = uint16(arm)                        //nolint:gosec // below MaxArms
 	}
-	if slices.ContainsFunc(h.Arms, lock.Exclusive) {
+	if slices.ContainsFunc(h.Arms, exclusive) {
 		h.Token = m.nextToken()
 	}
+	before := ""
 	for _, a := range h.Arms {
-		m.locks.Commit(id, a)
+		m.commit(id, a)
+		m.noteHold(id, a, &h, Change{Type: ChangeGranted, N: a.N, Waited: int64(m.clock - w.Since)})
+		if waited && before == "" {
+			before = m.waitedFor(a.On)
+		}
 	}
 	m.book.Grant(id, h)
-	m.granted(id, h)
+	m.granted(id, h, before)
 	if st, _ := m.book.State(id.Session); st.Revoked {
 		m.answer(id, park.Recalled, 0) // as what it held already has been (SEMANTICS A6)
 	}
@@ -159,10 +165,11 @@ func (m *Machine) nextToken() park.Token {
 	return m.token
 }
 
-func (m *Machine) granted(id park.ID, h session.Hold) {
+// granted tells who holds; before is the trace of the hold that was waited for.
+func (m *Machine) granted(id park.ID, h session.Hold, before string) {
 	m.tell(Event{
-		Type: EventOutcome, Session: id.Session, Seq: id.Seq,
-		Code: park.Granted, Token: h.Token, Arm: int(h.Arm),
+		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
+		Code: park.Granted, Token: h.Token, Arm: int(h.Arm), Waited: before,
 	})
 }
 
@@ -174,9 +181,10 @@ func (m *Machine) busy(id park.ID, w *park.Waiter) {
 	}
 	d := m.describe(w.Arms[arm].On, busyParties, 0)
 	m.tell(Event{
-		Type: EventOutcome, Session: id.Session, Seq: id.Seq,
+		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
 		Code: park.Busy, Arm: arm, Description: d,
 	})
+	m.conclude(id, park.Busy, 0)
 }
 
 func (m *Machine) park(id park.ID, w park.Waiter, limit int64) {
@@ -201,8 +209,9 @@ func (m *Machine) leave(id park.ID) bool {
 	return true
 }
 
-// release gives back all that a call holds. It reports whether it held anything.
-func (m *Machine) release(id park.ID) bool {
+// release gives back all that a call holds, and says why. It reports whether it held
+// anything.
+func (m *Machine) release(id park.ID, why Ending) bool {
 	h, ok := m.book.Drop(id)
 	if !ok {
 		return false
@@ -211,10 +220,21 @@ func (m *Machine) release(id park.ID) bool {
 		m.book.StopAlarm(h.Free, id)
 	}
 	for _, a := range h.Arms {
-		m.locks.Release(id, a.On, a.N)
-		m.touch(a.On)
+		m.giveBack(id, a, a.N)
+		m.ended(id, a, &h, why)
 	}
+	m.conclude(id, park.Over, 0)
 	return true
+}
+
+// ended says that an arm of a hold, or some of its permits, were given back, and marks who
+// waits for them.
+func (m *Machine) ended(id park.ID, a park.Arm, h *session.Hold, why Ending) {
+	m.noteHold(id, a, h, Change{Type: ChangeEnded, N: a.N, Held: int64(m.clock - h.Since), Ending: why})
+	if h.Trace != "" {
+		m.freed = append(m.freed, freed{a.On, h.Trace})
+	}
+	m.touch(a.On)
 }
 
 // touch marks the head of an object's queue to be tried.
@@ -245,6 +265,6 @@ func (m *Machine) settle() {
 			continue
 		}
 		m.leave(id) // and mark those behind, who are tried once it has what it takes
-		m.grant(id, &w, arm)
+		m.grant(id, &w, arm, true)
 	}
 }

@@ -12,7 +12,8 @@ const (
 // An Arm is one thing that a waiter waits for, and then holds.
 type Arm struct {
 	On     Object
-	Shared bool  // a read lock
-	N      int64 // permits; 1 for a lock
-	Limit  int64 // of a semaphore, as the caller has it; 0 takes what is stored
+	Shared bool   // a read lock
+	N      int64  // permits; 1 for a lock
+	Limit  int64  // of a semaphore, as the caller has it; 0 takes what is stored
+	Value  string // of a candidate, and then of a leader
 }

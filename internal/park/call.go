@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A SessionID names a session: a counter of the machine, never used twice. 0 is none.
@@ -43,6 +45,7 @@ type Kind uint8
 const (
 	KindLock Kind = iota + 1
 	KindSemaphore
+	KindElection
 )
 
 // An Object is a named thing of the cluster.
@@ -57,6 +60,27 @@ func (a Object) Compare(b Object) int {
 		return c
 	}
 	return strings.Compare(a.Name, b.Name)
+}
+
+// Next is the first object that can be after a in their order.
+func (a Object) Next() Object { return Object{a.Kind, a.Name + "\x00"} }
+
+// MaxName is the longest name of an object, in bytes: a constant of this version of the
+// machine, never a flag (SEMANTICS H1).
+const MaxName = 256
+
+// ValidName reports whether an object may have that name: 1 to MaxName bytes of UTF-8
+// without control characters.
+func ValidName(name string) bool {
+	if name == "" || len(name) > MaxName || !utf8.ValidString(name) {
+		return false
+	}
+	for _, c := range name {
+		if unicode.IsControl(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // A Code says how a call ended. The values are the wire's; never reorder them.

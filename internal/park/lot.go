@@ -17,6 +17,7 @@ type Waiter struct {
 	Until  Clock // when its wait limit passes; 0 is never
 	Delay  int64 // the lock-delay of the hold it may become, in nanoseconds
 	Note   string
+	Trace  string // opaque: the span of the hold it may become
 }
 
 // A Lot has all waiters and their queues. Make it with NewLot.
@@ -170,6 +171,12 @@ func (l *Lot) Of(s SessionID) iter.Seq2[ID, Waiter] {
 
 // All yields all waiters, by id.
 func (l *Lot) All() iter.Seq2[ID, Waiter] { return l.waiters.All() }
+
+// First returns the first object, from the given one on, that somebody waits for.
+func (l *Lot) First(from Object) (Object, bool) {
+	on, _, ok := l.queued.First(from)
+	return on, ok
+}
 
 // Waiting is how many arms wait on an object.
 func (l *Lot) Waiting(on Object) int64 {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -263,4 +264,25 @@ func TestParkTwicePanics(t *testing.T) {
 		}
 	}()
 	lot.Park(park.ID{Session: 1, Seq: 1}, w)
+}
+
+func TestValidName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"":                                  false,
+		"x":                                 true,
+		"tenant/ä job 7":                    true,
+		strings.Repeat("x", park.MaxName):   true,
+		strings.Repeat("ä", park.MaxName):   false, // bytes, not letters
+		"a\x00b":                            false,
+		"a\nb":                              false,
+		"a\x7fb":                            false,
+		"a\u0085b":                          false,
+		"a\xffb":                            false,
+		"\u202e":                            true, // no control character, if a bad idea
+		strings.Repeat("x", park.MaxName+1): false,
+	} {
+		if got := park.ValidName(name); got != want {
+			t.Errorf("ValidName(%q) is %v", name, got)
+		}
+	}
 }

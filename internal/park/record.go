@@ -33,11 +33,42 @@ func AppendArms(b []byte, arms []Arm) []byte {
 	b = wire.AppendUint(b, uint64(len(arms)))
 	for _, a := range arms {
 		b = a.On.Append(b)
-		b = wire.AppendBool(b, a.Shared)
+		b = wire.AppendUint(b, a.flags())
 		b = wire.AppendInt(b, a.N)
 		b = wire.AppendInt(b, a.Limit)
+		if a.Value != "" {
+			b = wire.AppendString(b, a.Value)
+		}
 	}
 	return b
+}
+
+// The flags of an arm's encoding.
+const (
+	flagShared = 1 << iota
+	flagValue  // a value follows
+	allFlags   = flagShared | flagValue
+)
+
+func (a Arm) flags() (f uint8) {
+	if a.Shared {
+		f |= flagShared
+	}
+	if a.Value != "" {
+		f |= flagValue
+	}
+	return f
+}
+
+func decodeArm(d *wire.Decoder) Arm {
+	a := Arm{On: DecodeObject(d)}
+	f := d.Uint(allFlags)
+	a.Shared = f&flagShared != 0
+	a.N, a.Limit = d.Int(), d.Int()
+	if f&flagValue != 0 {
+		a.Value = d.Text()
+	}
+	return a
 }
 
 // DecodeArms takes a list of arms.
@@ -48,7 +79,7 @@ func DecodeArms(d *wire.Decoder) []Arm {
 	}
 	arms := make([]Arm, 0, min(n, 64))
 	for i := 0; i < n && !d.Failed(); i++ {
-		arms = append(arms, Arm{DecodeObject(d), d.Bool(), d.Int(), d.Int()})
+		arms = append(arms, decodeArm(d))
 	}
 	return arms
 }
@@ -62,7 +93,7 @@ func (w Waiter) Append(b []byte) []byte {
 	b = wire.AppendInt(b, w.Since)
 	b = wire.AppendInt(b, w.Until)
 	b = wire.AppendInt(b, w.Delay)
-	return wire.AppendString(b, w.Note)
+	return wire.AppendOptional(wire.AppendString(b, w.Note), w.Trace)
 }
 
 func decodeWaiter(d *wire.Decoder) Waiter {
@@ -75,6 +106,7 @@ func decodeWaiter(d *wire.Decoder) Waiter {
 		Until:  Clock(d.Int()),
 		Delay:  d.Int(),
 		Note:   d.String(),
+		Trace:  d.Optional(),
 	}
 }
 

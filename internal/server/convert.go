@@ -10,7 +10,6 @@ import (
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
-	"coordd.dev/lock"
 	"coordd.dev/raftstore"
 )
 
@@ -153,10 +152,10 @@ func convertOp(out *machine.Op, in *coordv1.Op, arms []park.Arm) []park.Arm {
 		out.Do, out.To, out.N = machine.DoRelease, park.Seq(op.Release.GetTarget()), op.Release.GetCount()
 	case *coordv1.Op_Resize:
 		out.Do, out.N = machine.DoResize, op.Resize.GetLimit()
-		out.On = park.Object{Kind: park.KindSemaphore, Name: clip(op.Resize.GetName(), lock.MaxName)}
+		out.On = park.Object{Kind: park.KindSemaphore, Name: clip(op.Resize.GetName(), park.MaxName)}
 	case *coordv1.Op_Describe:
 		out.Do = machine.DoDescribe
-		out.On = park.Object{Kind: kindOf(op.Describe.GetKind()), Name: clip(op.Describe.GetName(), lock.MaxName)}
+		out.On = park.Object{Kind: kindOf(op.Describe.GetKind()), Name: clip(op.Describe.GetName(), park.MaxName)}
 	case *coordv1.Op_Noop:
 		out.Do = machine.DoNoop
 	case *coordv1.Op_Leave:
@@ -186,7 +185,7 @@ func appendArms(arms []park.Arm, in []*coordv1.Arm) []park.Arm {
 			n = 1 // the wire has no count of locks
 		}
 		arms = append(arms, park.Arm{
-			On:     park.Object{Kind: kind, Name: clip(arm.GetName(), lock.MaxName)},
+			On:     park.Object{Kind: kind, Name: clip(arm.GetName(), park.MaxName)},
 			Shared: arm.GetShared(),
 			N:      n,
 			Limit:  arm.GetLimit(),

@@ -15,7 +15,6 @@ import (
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
-	"coordd.dev/lock"
 	"coordd.dev/raftstore"
 )
 
@@ -297,7 +296,7 @@ func wantSpent(t *testing.T, f *machine.Frame) {
 			continue
 		}
 		for _, arm := range f.Ops[e.Seq-1].Wait.Arms {
-			if len(arm.On.Name) > lock.MaxName {
+			if len(arm.On.Name) > park.MaxName {
 				t.Errorf("granted a name of %d bytes", len(arm.On.Name))
 			}
 		}

@@ -26,6 +26,8 @@ type Book struct {
 	last   park.SessionID
 	desk   desk
 
+	requests requests // of the sessions without a stream
+
 	// Derived. A session's alarm stands where its state says.
 	live   int64 // sessions that are not over
 	alarms cow.Index[alarm, struct{}]
@@ -50,10 +52,12 @@ func NewBook() Book {
 		holds:  cow.NewTable[park.ID, Hold](),
 		kept:   cow.NewTable[park.ID, Kept](),
 		alarms: cow.NewIndex[alarm, struct{}](),
+
+		requests: newRequests(),
 	}
 }
 
-// Open begins a session at clock, on the stream of epoch.
+// Open begins a session at clock, on the stream of epoch; 0 is a unary one.
 func (b *Book) Open(l Lease, epoch uint64, clock park.Clock) park.SessionID {
 	b.last++
 	b.leases.Put(number(b.last), l)
@@ -103,6 +107,7 @@ func (b *Book) End(s park.SessionID, clock park.Clock) {
 	for _, h := range b.HoldsOf(s) {
 		forget = max(forget, h.Free+1) // the alarm of the hold is first
 	}
+	b.forgetRequests(s)
 	st := b.change(s)
 	st.Over, st.Forget = true, forget
 	b.live--
@@ -207,7 +212,8 @@ func (b *Book) Len() (sessions, holds int64) { return b.live, int64(b.holds.Len(
 // Sum is the hash of the book.
 func (b *Book) Sum() uint64 {
 	b.file()
-	return b.leases.Sum() + 3*b.states.Sum() + 5*b.holds.Sum() + 7*b.kept.Sum() + 11*uint64(b.last)
+	return b.leases.Sum() + 3*b.states.Sum() + 5*b.holds.Sum() + 7*b.kept.Sum() + 11*uint64(b.last) +
+		23*b.requests.asked.Sum()
 }
 
 // Copy returns a copy, in O(1).
@@ -217,6 +223,7 @@ func (b *Book) Copy() Book {
 	c.leases, c.states = b.leases.Copy(), b.states.Copy()
 	c.holds, c.kept = b.holds.Copy(), b.kept.Copy()
 	c.alarms = b.alarms.Copy()
+	c.requests = b.requests.copy()
 	return c
 }
 

@@ -30,7 +30,38 @@ func (b *Book) Check(calls map[park.ID]park.Clock) error {
 	if n := b.alarms.Len() - found; n != b.states.Len() || n != b.leases.Len() {
 		return fmt.Errorf("%d alarms, %d states, %d leases of sessions", n, b.states.Len(), b.leases.Len())
 	}
-	return errors.Join(b.leases.Check(), b.states.Check(), b.holds.Check(), b.kept.Check())
+	return errors.Join(b.leases.Check(), b.states.Check(), b.holds.Check(), b.kept.Check(), b.checkRequests())
+}
+
+// checkRequests compares the requests with what is derived from them. open ones are the
+// machine's to check.
+func (b *Book) checkRequests() error {
+	r := &b.requests
+	done := map[park.SessionID]uint64{}
+	for at, a := range r.asked.All() {
+		if name := b.Request(park.ID{Session: at.session, Seq: a.Seq}); name != at.id {
+			return fmt.Errorf("call %d of session %v is request %q, should be %q", a.Seq, at.session, name, at.id)
+		}
+		if a.Ended == 0 {
+			continue
+		}
+		done[at.session]++
+		if name, ok := r.ended.Get(ended{at.session, a.Ended}); !ok || name != at.id {
+			return fmt.Errorf("the %dth call to end of session %v is %q, should be %q", a.Ended, at.session, name, at.id)
+		}
+	}
+	total := 0
+	// order-free: which fault is named first does not matter
+	for s, n := range done {
+		if n > KeptRequests || n != min(b.Ended(s), KeptRequests) {
+			return fmt.Errorf("%d ended requests of session %v are kept, %d ended", n, s, b.Ended(s))
+		}
+		total += int(n) //nolint:gosec // small
+	}
+	if r.ids.Len() != r.asked.Len() || r.ended.Len() != total {
+		return fmt.Errorf("%d requests, %d ids, %d ended of %d", r.asked.Len(), r.ids.Len(), r.ended.Len(), total)
+	}
+	return r.asked.Check()
 }
 
 // checkAlarm checks a session's: where it is booked, never late if it lives, and exact

@@ -42,6 +42,7 @@ type Hold struct {
 	Delay int64      // lock-delay, nanoseconds
 	Free  park.Clock // when the delay is over, once the session is; else 0
 	Note  string
+	Trace string // opaque: the span of the hold
 }
 
 // Kept is the result of a call that changed something and left no hold.
@@ -114,7 +115,7 @@ func (h Hold) Append(b []byte) []byte {
 	b = wire.AppendInt(b, h.Since)
 	b = wire.AppendInt(b, h.Delay)
 	b = wire.AppendInt(b, h.Free)
-	return wire.AppendString(b, h.Note)
+	return wire.AppendOptional(wire.AppendString(b, h.Note), h.Trace)
 }
 
 func decodeHold(d *wire.Decoder) Hold {
@@ -126,6 +127,7 @@ func decodeHold(d *wire.Decoder) Hold {
 		Delay: d.Int(),
 		Free:  park.Clock(d.Int()),
 		Note:  d.String(),
+		Trace: d.Optional(),
 	}
 }
 

@@ -34,6 +34,15 @@ func AppendString[T ~string | ~[]byte](b []byte, s T) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
+// AppendOptional appends the last field of a record, which is not there if it is empty: so
+// a field may be added to records that are kept already.
+func AppendOptional(b []byte, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return AppendString(b, s)
+}
+
 // AppendBool appends a truth value.
 func AppendBool(b []byte, v bool) []byte {
 	if v {
@@ -109,6 +118,15 @@ func (d *Decoder) Len() int {
 // String takes a string; it is a copy, so that it does not keep the input alive.
 func (d *Decoder) String() string { return string(d.view()) }
 
+// Text takes a string that is not empty.
+func (d *Decoder) Text() string {
+	s := d.String()
+	if s == "" {
+		d.Fail("an empty string")
+	}
+	return s
+}
+
 // Fill takes exactly len(to) bytes.
 func (d *Decoder) Fill(to []byte) {
 	if len(d.rest) < len(to) {
@@ -121,6 +139,14 @@ func (d *Decoder) Fill(to []byte) {
 
 // Bool takes a truth value.
 func (d *Decoder) Bool() bool { return d.Uint(1) == 1 }
+
+// Optional takes what AppendOptional appended, at the end of a record.
+func (d *Decoder) Optional() string {
+	if len(d.rest) == 0 {
+		return ""
+	}
+	return d.Text()
+}
 
 // Close reports the first fault, bytes left over among them.
 func (d *Decoder) Close() error {

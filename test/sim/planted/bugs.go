@@ -60,7 +60,7 @@ func sessionBugs() []bug {
 			dir + "frame.go", "case op.Seq > st.Last+1:", "case op.Seq > st.Last+1 && !live:",
 		}}},
 		{"old-epoch", "a late frame of an old epoch is accepted", []edit{{
-			dir + "frame.go", "case st.Epoch != f.Epoch:", "case st.Epoch < f.Epoch:",
+			dir + "frame.go", "case st.Epoch != f.Epoch ||", "case st.Epoch < f.Epoch ||",
 		}}},
 		{"twice", "a retry of the last call is executed again", []edit{{
 			dir + "frame.go", "case op.Seq <= st.Last:", "case op.Seq < st.Last:",
@@ -69,13 +69,13 @@ func sessionBugs() []bug {
 			dir + "due.go", "	for _, id := range unlisted(m.lot.Of(s), nil) {\n		m.leave(id)\n	}\n", "",
 		}}},
 		{"delay-after-unlock", "a lock-delay follows a clean release", []edit{{
-			dir + "frame.go", "	if !m.leave(target) {\n		m.release(target)\n	}\n",
+			dir + "frame.go", "	if !m.leave(target) {\n		m.release(target, EndReleased)\n	}\n",
 			"	if !m.leave(target) {\n" +
 				"		if h, ok := m.book.Hold(target); ok && h.Delay > 0 && h.Free == 0 {\n" +
-				"			m.delay(target, h)\n		} else {\n			m.release(target)\n		}\n	}\n",
+				"			m.delay(target, h, EndExpired)\n		} else {\n			m.release(target, EndReleased)\n		}\n	}\n",
 		}}},
 		{"no-delay", "a lock-delay is forgotten when its session is replaced", []edit{{
-			dir + "due.go", "(how == endExpired || how == endReplaced)", "how == endExpired",
+			dir + "due.go", "(how == EndExpired || how == EndReplaced)", "how == EndExpired",
 		}}},
 		{"revoked-renewed", "a revoked session is renewed", []edit{{
 			dir + "machine.go", "		case st.Revoked:\n", "		case st.Revoked && !live:\n",
@@ -102,8 +102,8 @@ func grantBugs() []bug {
 			"internal/park/lot.go", "cmp.Compare(a.ticket, b.ticket)", "cmp.Compare(b.ticket, a.ticket)",
 		}}},
 		{"writer-starves", "a writer is overtaken by readers", []edit{{
-			"internal/machine/wait.go", "return !m.lot.Ahead(a.On, w.Prio, w.Ticket) && m.locks.Ready(a)",
-			"return (a.Shared || !m.lot.Ahead(a.On, w.Prio, w.Ticket)) && m.locks.Ready(a)",
+			"internal/machine/wait.go", "return !m.lot.Ahead(a.On, w.Prio, w.Ticket) && m.ready(a)",
+			"return (a.Shared || !m.lot.Ahead(a.On, w.Prio, w.Ticket)) && m.ready(a)",
 		}}},
 		{"arm-left", "a committed Select leaves an arm queued", []edit{{
 			"internal/park/lot.go", "		l.places.Delete(w.place(i))\n",

@@ -1,0 +1,91 @@
+package election
+
+import (
+	"fmt"
+
+	"coordd.dev/internal/cow"
+	"coordd.dev/internal/park"
+)
+
+// Constants of this version of the machine; never flags (SEMANTICS H1).
+const (
+	// MaxValue is the longest value, in bytes.
+	MaxValue = 4 << 10
+
+	// MaxLed bounds the leaderships of the whole room when a candidate is admitted.
+	MaxLed = 1_000_000
+)
+
+// A Room has who leads. Make it with NewRoom.
+type Room struct {
+	// leaders is derived from the holds, which package session keeps.
+	leaders cow.Index[park.Object, park.ID]
+}
+
+// NewRoom returns a room where nobody leads.
+func NewRoom() Room { return Room{cow.NewIndex[park.Object, park.ID]()} }
+
+// Admit says whether an arm may be asked for at all: 0 if so, else why not, with the
+// limit that was met.
+func (r *Room) Admit(a park.Arm) (park.Code, int64) {
+	switch {
+	case !park.ValidName(a.On.Name):
+		return park.Invalid, park.MaxName
+	case a.On.Kind != park.KindElection || a.Shared || a.N != 1 || a.Limit != 0:
+		return park.Invalid, 1
+	case len(a.Value) > MaxValue:
+		return park.Invalid, MaxValue
+	case r.leaders.Len() >= MaxLed:
+		return park.Limit, MaxLed
+	}
+	return 0, 0
+}
+
+// Ready says whether a candidate can lead now, given that nobody stands ahead of it.
+func (r *Room) Ready(a park.Arm) bool {
+	_, led := r.leaders.Get(a.On)
+	return !led
+}
+
+// Commit makes a ready candidate the leader.
+func (r *Room) Commit(id park.ID, a park.Arm) {
+	if _, had := r.leaders.Put(a.On, id); had {
+		panic("election: it has a leader already")
+	}
+}
+
+// Release ends the leadership of a call.
+func (r *Room) Release(id park.ID, on park.Object) {
+	if leader, led := r.leaders.Delete(on); !led || leader != id {
+		panic("election: the call does not lead")
+	}
+}
+
+// Leader returns who leads.
+func (r *Room) Leader(on park.Object) (park.ID, bool) { return r.leaders.Get(on) }
+
+// First returns the first election, from the given one on, that has a leader.
+func (r *Room) First(from park.Object) (park.Object, bool) {
+	on, _, ok := r.leaders.First(from)
+	return on, ok
+}
+
+// Copy returns a copy, in O(1).
+func (r *Room) Copy() Room { return Room{r.leaders.Copy()} }
+
+// Rehold puts back a leadership of a snapshot.
+func (r *Room) Rehold(id park.ID, a park.Arm) { r.leaders.Put(a.On, id) }
+
+// Check compares who leads here with what the holds say: leads reports whether a call's
+// hold is the leadership of an election, terms is how many such holds there are.
+func (r *Room) Check(leads func(id park.ID, on park.Object) bool, terms int) (faults []error) {
+	for on, id := range r.leaders.All() {
+		if !leads(id, on) {
+			faults = append(faults, fmt.Errorf("J1: the room has %v lead %v", id, on))
+		}
+	}
+	if r.leaders.Len() != terms {
+		faults = append(faults, fmt.Errorf("J1: the room has %d leaders, there are %d", r.leaders.Len(), terms))
+	}
+	return faults
+}

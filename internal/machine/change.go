@@ -1,0 +1,87 @@
+package machine
+
+import (
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/session"
+)
+
+// A Change is something that happened to an object. Every node makes the same ones under
+// the same numbers, so that a watch resumes at any of them (SEMANTICS B5).
+type Change struct {
+	Revision uint64 // of the whole machine; rises by one with every change
+	Type     ChangeType
+	On       park.Object
+	ID       park.ID // whose hold; of ChangeResized who asked for it
+	Who      string
+	Note     string
+	Token    park.Token
+	Shared   bool
+	N        int64 // permits of the change, or the new limit; else 1
+	Value    string
+	Trace    string
+	Clock    park.Clock // when
+	Waited   int64      // of ChangeGranted, nanoseconds
+	Held     int64      // of ChangeEnded and ChangeDelayed, nanoseconds
+	Ending   Ending     // of ChangeEnded and ChangeDelayed
+}
+
+// A ChangeType says what a Change is. The values are the wire's; never reorder them.
+type ChangeType uint8
+
+const (
+	ChangeGranted    ChangeType = iota + 1 // a hold begins
+	ChangeEnded                            // a hold, or some of its permits, is given back
+	ChangeDelayed                          // its session failed, and its lock-delay begins
+	ChangeProclaimed                       // a leader has another value
+	ChangeResized                          // a semaphore has another limit
+)
+
+// An Ending says how a hold ends. The values are the wire's; never reorder them.
+type Ending uint8
+
+const (
+	EndReleased    Ending = iota + 1 // its holder gave it back
+	EndExpired                       // its session's lease ran out
+	EndReplaced                      // its client opened another session in the place of its
+	EndRevoked                       // an operator took its session away
+	EndLeft                          // its client closed the session
+	EndTransferred                   // its leader handed over to another candidate
+	EndDelayOver                     // its lock-delay is over
+)
+
+// Changes are those of the last Apply, in order. They are the caller's.
+func (m *Machine) Changes() []Change { return m.changes }
+
+// Revision is the number of the last change.
+func (m *Machine) Revision() uint64 { return m.revision }
+
+// note adds a change about an arm of a call, which c says the rest of.
+func (m *Machine) note(id park.ID, a park.Arm, c Change) {
+	m.revision++
+	l, _ := m.book.Lease(id.Session)
+	c.Revision, c.ID, c.Who, c.Clock = m.revision, id, l.Who, m.clock
+	c.On, c.Shared, c.Value = a.On, a.Shared, a.Value
+	m.changes = append(m.changes, c)
+}
+
+// noteHold is note of a hold.
+func (m *Machine) noteHold(id park.ID, a park.Arm, h *session.Hold, c Change) {
+	c.Token, c.Note, c.Trace = h.Token, h.Note, h.Trace
+	m.note(id, a, c)
+}
+
+// A freed object is one that a hold of this entry's gave back, with that hold's trace.
+type freed struct {
+	on    park.Object
+	trace string
+}
+
+// waitedFor is the trace of the hold whose end let somebody have on, "" if none is known.
+func (m *Machine) waitedFor(on park.Object) string {
+	for i := len(m.freed) - 1; i >= 0; i-- {
+		if m.freed[i].on == on {
+			return m.freed[i].trace
+		}
+	}
+	return ""
+}

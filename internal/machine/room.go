@@ -1,0 +1,57 @@
+package machine
+
+import (
+	"coordd.dev/internal/park"
+	"coordd.dev/lock"
+)
+
+// What a kind's room is asked, in the one place that knows which room a kind has.
+
+// admitArm says whether an arm may be asked for at all: 0 if so.
+func (m *Machine) admitArm(a park.Arm) (park.Code, int64) {
+	if a.On.Kind == park.KindElection {
+		return m.elections.Admit(a)
+	}
+	if a.Value != "" {
+		return park.Invalid, 0
+	}
+	return m.locks.Admit(a)
+}
+
+// ready says whether an arm can proceed if nobody stands ahead of it.
+func (m *Machine) ready(a park.Arm) bool {
+	if a.On.Kind == park.KindElection {
+		return m.elections.Ready(a)
+	}
+	return m.locks.Ready(a)
+}
+
+// commit gives a call what a ready arm asks for.
+func (m *Machine) commit(id park.ID, a park.Arm) {
+	if a.On.Kind == park.KindElection {
+		m.elections.Commit(id, a)
+	} else {
+		m.locks.Commit(id, a)
+	}
+}
+
+// giveBack takes n of an arm's object from a call that holds it.
+func (m *Machine) giveBack(id park.ID, a park.Arm, n int64) {
+	if a.On.Kind == park.KindElection {
+		m.elections.Release(id, a.On)
+	} else {
+		m.locks.Release(id, a.On, n)
+	}
+}
+
+// rehold puts back what a call of a snapshot holds.
+func (m *Machine) rehold(id park.ID, a park.Arm) {
+	if a.On.Kind == park.KindElection {
+		m.elections.Rehold(id, a)
+	} else {
+		m.locks.Rehold(id, a)
+	}
+}
+
+// exclusive says whether a hold of the arm excludes all others, and so has a token.
+func exclusive(a park.Arm) bool { return a.On.Kind == park.KindElection || lock.Exclusive(a) }
