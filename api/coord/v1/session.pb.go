@@ -49,6 +49,15 @@ const (
 	Reason_REASON_STOPPING Reason = 10
 	// No such session or object.
 	Reason_REASON_NOT_FOUND Reason = 11
+	// It was to try only and would have had to wait; the details have a Description of what
+	// is in the way.
+	Reason_REASON_BUSY Reason = 12
+	// The wait limit passed.
+	Reason_REASON_TIMED_OUT Reason = 13
+	// The object was made with another limit.
+	Reason_REASON_MISMATCH Reason = 14
+	// The call of this request id has ended: its hold was released, or it was cancelled.
+	Reason_REASON_CALL_OVER Reason = 15
 )
 
 // Enum value maps for Reason.
@@ -66,6 +75,10 @@ var (
 		9:  "REASON_OVERLOADED",
 		10: "REASON_STOPPING",
 		11: "REASON_NOT_FOUND",
+		12: "REASON_BUSY",
+		13: "REASON_TIMED_OUT",
+		14: "REASON_MISMATCH",
+		15: "REASON_CALL_OVER",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":     0,
@@ -80,6 +93,10 @@ var (
 		"REASON_OVERLOADED":      9,
 		"REASON_STOPPING":        10,
 		"REASON_NOT_FOUND":       11,
+		"REASON_BUSY":            12,
+		"REASON_TIMED_OUT":       13,
+		"REASON_MISMATCH":        14,
+		"REASON_CALL_OVER":       15,
 	}
 )
 
@@ -117,6 +134,7 @@ const (
 	Kind_KIND_UNSPECIFIED Kind = 0
 	Kind_KIND_LOCK        Kind = 1
 	Kind_KIND_SEMAPHORE   Kind = 2
+	Kind_KIND_ELECTION    Kind = 3
 )
 
 // Enum value maps for Kind.
@@ -125,11 +143,13 @@ var (
 		0: "KIND_UNSPECIFIED",
 		1: "KIND_LOCK",
 		2: "KIND_SEMAPHORE",
+		3: "KIND_ELECTION",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"KIND_LOCK":        1,
 		"KIND_SEMAPHORE":   2,
+		"KIND_ELECTION":    3,
 	}
 )
 
@@ -746,6 +766,8 @@ type Op struct {
 	//	*Op_Describe
 	//	*Op_Noop
 	//	*Op_Leave
+	//	*Op_Proclaim
+	//	*Op_Transfer
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -858,6 +880,24 @@ func (x *Op) GetLeave() *Leave {
 	return nil
 }
 
+func (x *Op) GetProclaim() *Proclaim {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Proclaim); ok {
+			return x.Proclaim
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetTransfer() *Transfer {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Transfer); ok {
+			return x.Transfer
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -890,6 +930,14 @@ type Op_Leave struct {
 	Leave *Leave `protobuf:"bytes,8,opt,name=leave,proto3,oneof"`
 }
 
+type Op_Proclaim struct {
+	Proclaim *Proclaim `protobuf:"bytes,9,opt,name=proclaim,proto3,oneof"`
+}
+
+type Op_Transfer struct {
+	Transfer *Transfer `protobuf:"bytes,10,opt,name=transfer,proto3,oneof"`
+}
+
 func (*Op_Wait) isOp_Op() {}
 
 func (*Op_End) isOp_Op() {}
@@ -904,6 +952,10 @@ func (*Op_Noop) isOp_Op() {}
 
 func (*Op_Leave) isOp_Op() {}
 
+func (*Op_Proclaim) isOp_Op() {}
+
+func (*Op_Transfer) isOp_Op() {}
+
 // Arm is one thing that a Wait waits for.
 type Arm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -915,7 +967,9 @@ type Arm struct {
 	// Permits. Only of semaphores; 1 at least.
 	Count int64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
 	// The semaphore's limit, or 0 for whatever is stored.
-	Limit         int64 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit int64 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The candidate's value, at most 4 KiB. Only of elections.
+	Value         string `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -985,6 +1039,13 @@ func (x *Arm) GetLimit() int64 {
 	return 0
 }
 
+func (x *Arm) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 // Wait acquires, waiting in line. Its hold, if it leaves one, is named by its seq.
 type Wait struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1001,7 +1062,10 @@ type Wait struct {
 	// How long to wait at most, on the cluster's clock; 0 is for ever.
 	WaitLimit *durationpb.Duration `protobuf:"bytes,6,opt,name=wait_limit,json=waitLimit,proto3" json:"wait_limit,omitempty"`
 	// Why; shown beside the holder. At most 4 KiB.
-	Note          string `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
+	Note string `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
+	// The span of the hold that this may become: trace id (16 bytes), span id (8), flags
+	// (1), as in W3C Trace Context; or empty.
+	Trace         []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1083,6 +1147,13 @@ func (x *Wait) GetNote() string {
 		return x.Note
 	}
 	return ""
+}
+
+func (x *Wait) GetTrace() []byte {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
 }
 
 // End ends the call of a seq: a wait leaves its queues, a hold is released. It is
@@ -1237,6 +1308,113 @@ func (x *Resize) GetLimit() int64 {
 	return 0
 }
 
+// Proclaim changes the value of a leadership, within its term.
+type Proclaim struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        uint64                 `protobuf:"varint,1,opt,name=target,proto3" json:"target,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proclaim) Reset() {
+	*x = Proclaim{}
+	mi := &file_coord_v1_session_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proclaim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proclaim) ProtoMessage() {}
+
+func (x *Proclaim) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proclaim.ProtoReflect.Descriptor instead.
+func (*Proclaim) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Proclaim) GetTarget() uint64 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *Proclaim) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// Transfer gives a leadership to a waiting candidate of a session, past all who wait.
+// Answered DONE the target's hold is over; answered NOT_FOUND it leads still.
+type Transfer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        uint64                 `protobuf:"varint,1,opt,name=target,proto3" json:"target,omitempty"`
+	ToSessionId   uint64                 `protobuf:"varint,2,opt,name=to_session_id,json=toSessionId,proto3" json:"to_session_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Transfer) Reset() {
+	*x = Transfer{}
+	mi := &file_coord_v1_session_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Transfer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Transfer) ProtoMessage() {}
+
+func (x *Transfer) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
+func (*Transfer) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Transfer) GetTarget() uint64 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *Transfer) GetToSessionId() uint64 {
+	if x != nil {
+		return x.ToSessionId
+	}
+	return 0
+}
+
 // Describe reads who holds and who waits.
 type Describe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1248,7 +1426,7 @@ type Describe struct {
 
 func (x *Describe) Reset() {
 	*x = Describe{}
-	mi := &file_coord_v1_session_proto_msgTypes[11]
+	mi := &file_coord_v1_session_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1260,7 +1438,7 @@ func (x *Describe) String() string {
 func (*Describe) ProtoMessage() {}
 
 func (x *Describe) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[11]
+	mi := &file_coord_v1_session_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1273,7 +1451,7 @@ func (x *Describe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Describe.ProtoReflect.Descriptor instead.
 func (*Describe) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{11}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Describe) GetKind() Kind {
@@ -1299,7 +1477,7 @@ type Noop struct {
 
 func (x *Noop) Reset() {
 	*x = Noop{}
-	mi := &file_coord_v1_session_proto_msgTypes[12]
+	mi := &file_coord_v1_session_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1489,7 @@ func (x *Noop) String() string {
 func (*Noop) ProtoMessage() {}
 
 func (x *Noop) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[12]
+	mi := &file_coord_v1_session_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1502,7 @@ func (x *Noop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Noop.ProtoReflect.Descriptor instead.
 func (*Noop) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{12}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{14}
 }
 
 // Leave ends the session; everything it holds is released.
@@ -1336,7 +1514,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_coord_v1_session_proto_msgTypes[13]
+	mi := &file_coord_v1_session_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1526,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[13]
+	mi := &file_coord_v1_session_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1539,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{13}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{15}
 }
 
 // AttachResponse is one frame from the server.
@@ -1378,7 +1556,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[14]
+	mi := &file_coord_v1_session_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1568,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[14]
+	mi := &file_coord_v1_session_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1581,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{14}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AttachResponse) GetFrame() isAttachResponse_Frame {
@@ -1467,7 +1645,7 @@ type Attached struct {
 
 func (x *Attached) Reset() {
 	*x = Attached{}
-	mi := &file_coord_v1_session_proto_msgTypes[15]
+	mi := &file_coord_v1_session_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1657,7 @@ func (x *Attached) String() string {
 func (*Attached) ProtoMessage() {}
 
 func (x *Attached) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[15]
+	mi := &file_coord_v1_session_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1670,7 @@ func (x *Attached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attached.ProtoReflect.Descriptor instead.
 func (*Attached) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{15}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Attached) GetSessionId() uint64 {
@@ -1547,7 +1725,7 @@ type Outcomes struct {
 
 func (x *Outcomes) Reset() {
 	*x = Outcomes{}
-	mi := &file_coord_v1_session_proto_msgTypes[16]
+	mi := &file_coord_v1_session_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1737,7 @@ func (x *Outcomes) String() string {
 func (*Outcomes) ProtoMessage() {}
 
 func (x *Outcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[16]
+	mi := &file_coord_v1_session_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1750,7 @@ func (x *Outcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcomes.ProtoReflect.Descriptor instead.
 func (*Outcomes) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{16}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Outcomes) GetOutcomes() []*Outcome {
@@ -1594,14 +1772,16 @@ type Outcome struct {
 	// With MISMATCH and INVALID the limit in force, with LIMIT the limit met.
 	Value int64 `protobuf:"varint,5,opt,name=value,proto3" json:"value,omitempty"`
 	// With BUSY the first object that was not to be had; and Describe's answer.
-	Description   *Description `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
+	Description *Description `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
+	// With GRANTED, after a wait: the trace of the hold that was waited for, if it had one.
+	WaitedFor     []byte `protobuf:"bytes,7,opt,name=waited_for,json=waitedFor,proto3" json:"waited_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_coord_v1_session_proto_msgTypes[17]
+	mi := &file_coord_v1_session_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1793,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[17]
+	mi := &file_coord_v1_session_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1806,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{17}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Outcome) GetSeq() uint64 {
@@ -1671,6 +1851,13 @@ func (x *Outcome) GetDescription() *Description {
 	return nil
 }
 
+func (x *Outcome) GetWaitedFor() []byte {
+	if x != nil {
+		return x.WaitedFor
+	}
+	return nil
+}
+
 // Description is an object at one log index.
 type Description struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1684,15 +1871,17 @@ type Description struct {
 	// All of the waiters.
 	Waiting int64 `protobuf:"varint,6,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// A semaphore's limit in force and the permits that are held.
-	Limit         int64 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
-	Held          int64 `protobuf:"varint,8,opt,name=held,proto3" json:"held,omitempty"`
+	Limit int64 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
+	Held  int64 `protobuf:"varint,8,opt,name=held,proto3" json:"held,omitempty"`
+	// The number of the last change of anything at that index: Watch goes on from there.
+	Revision      uint64 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Description) Reset() {
 	*x = Description{}
-	mi := &file_coord_v1_session_proto_msgTypes[18]
+	mi := &file_coord_v1_session_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1893,7 @@ func (x *Description) String() string {
 func (*Description) ProtoMessage() {}
 
 func (x *Description) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[18]
+	mi := &file_coord_v1_session_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1906,7 @@ func (x *Description) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description.ProtoReflect.Descriptor instead.
 func (*Description) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{18}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Description) GetKind() Kind {
@@ -1776,6 +1965,13 @@ func (x *Description) GetHeld() int64 {
 	return 0
 }
 
+func (x *Description) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // Party holds or waits.
 type Party struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -1789,14 +1985,23 @@ type Party struct {
 	For *durationpb.Duration `protobuf:"bytes,7,opt,name=for,proto3" json:"for,omitempty"`
 	// Set if its session is over and the lock stays taken by its lock-delay, with what
 	// remains of it.
-	Delayed       *durationpb.Duration `protobuf:"bytes,8,opt,name=delayed,proto3" json:"delayed,omitempty"`
+	Delayed *durationpb.Duration `protobuf:"bytes,8,opt,name=delayed,proto3" json:"delayed,omitempty"`
+	// A leader's or a candidate's.
+	Value string `protobuf:"bytes,9,opt,name=value,proto3" json:"value,omitempty"`
+	// Of who waits: higher first.
+	Priority int32 `protobuf:"zigzag32,10,opt,name=priority,proto3" json:"priority,omitempty"`
+	// How long ago its session was renewed, and how long its lease is.
+	Renewed *durationpb.Duration `protobuf:"bytes,11,opt,name=renewed,proto3" json:"renewed,omitempty"`
+	Ttl     *durationpb.Duration `protobuf:"bytes,12,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// The trace of its hold, in hexadecimal, if it has one.
+	TraceId       string `protobuf:"bytes,13,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Party) Reset() {
 	*x = Party{}
-	mi := &file_coord_v1_session_proto_msgTypes[19]
+	mi := &file_coord_v1_session_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +2013,7 @@ func (x *Party) String() string {
 func (*Party) ProtoMessage() {}
 
 func (x *Party) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[19]
+	mi := &file_coord_v1_session_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +2026,7 @@ func (x *Party) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Party.ProtoReflect.Descriptor instead.
 func (*Party) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{19}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Party) GetSessionId() uint64 {
@@ -1880,6 +2085,41 @@ func (x *Party) GetDelayed() *durationpb.Duration {
 	return nil
 }
 
+func (x *Party) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Party) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Party) GetRenewed() *durationpb.Duration {
+	if x != nil {
+		return x.Renewed
+	}
+	return nil
+}
+
+func (x *Party) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Party) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
 // RenewRequest names sessions to renew; at most 10,000.
 type RenewRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1890,7 +2130,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[20]
+	mi := &file_coord_v1_session_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +2142,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[20]
+	mi := &file_coord_v1_session_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2155,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{20}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RenewRequest) GetLeases() []*Lease {
@@ -1936,7 +2176,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coord_v1_session_proto_msgTypes[21]
+	mi := &file_coord_v1_session_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1948,7 +2188,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[21]
+	mi := &file_coord_v1_session_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1961,7 +2201,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{21}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Lease) GetSessionId() uint64 {
@@ -1988,7 +2228,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[22]
+	mi := &file_coord_v1_session_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2240,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[22]
+	mi := &file_coord_v1_session_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2253,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{22}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RenewResponse) GetRenewals() []Renewal {
@@ -2021,6 +2261,281 @@ func (x *RenewResponse) GetRenewals() []Renewal {
 		return x.Renewals
 	}
 	return nil
+}
+
+type OpenSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 500 ms to 24 h; 10 s if it is not given.
+	Ttl           *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	Who           *Who                 `protobuf:"bytes,2,opt,name=who,proto3" json:"who,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSessionRequest) Reset() {
+	*x = OpenSessionRequest{}
+	mi := &file_coord_v1_session_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSessionRequest) ProtoMessage() {}
+
+func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
+func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *OpenSessionRequest) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *OpenSessionRequest) GetWho() *Who {
+	if x != nil {
+		return x.Who
+	}
+	return nil
+}
+
+type OpenSessionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To be given with every call; the secret is the session's and nobody else's.
+	Lease         *Lease               `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Ttl           *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenSessionResponse) Reset() {
+	*x = OpenSessionResponse{}
+	mi := &file_coord_v1_session_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenSessionResponse) ProtoMessage() {}
+
+func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
+func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *OpenSessionResponse) GetLease() *Lease {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *OpenSessionResponse) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+type CloseSessionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         *Lease                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseSessionRequest) Reset() {
+	*x = CloseSessionRequest{}
+	mi := &file_coord_v1_session_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseSessionRequest) ProtoMessage() {}
+
+func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
+func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CloseSessionRequest) GetLease() *Lease {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+type CloseSessionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseSessionResponse) Reset() {
+	*x = CloseSessionResponse{}
+	mi := &file_coord_v1_session_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseSessionResponse) ProtoMessage() {}
+
+func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
+func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{28}
+}
+
+type CancelCallRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lease *Lease                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	// The id of the call that is to end.
+	RequestId     string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelCallRequest) Reset() {
+	*x = CancelCallRequest{}
+	mi := &file_coord_v1_session_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelCallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelCallRequest) ProtoMessage() {}
+
+func (x *CancelCallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelCallRequest.ProtoReflect.Descriptor instead.
+func (*CancelCallRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CancelCallRequest) GetLease() *Lease {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *CancelCallRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type CancelCallResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelCallResponse) Reset() {
+	*x = CancelCallResponse{}
+	mi := &file_coord_v1_session_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelCallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelCallResponse) ProtoMessage() {}
+
+func (x *CancelCallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelCallResponse.ProtoReflect.Descriptor instead.
+func (*CancelCallResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{30}
 }
 
 type ListSessionsRequest struct {
@@ -2031,7 +2546,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[23]
+	mi := &file_coord_v1_session_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2558,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[23]
+	mi := &file_coord_v1_session_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2571,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{23}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{31}
 }
 
 // ListSessionsResponse is the sessions at one log index.
@@ -2070,7 +2585,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[24]
+	mi := &file_coord_v1_session_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2082,7 +2597,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[24]
+	mi := &file_coord_v1_session_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2095,7 +2610,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{24}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListSessionsResponse) GetIndex() uint64 {
@@ -2129,7 +2644,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_coord_v1_session_proto_msgTypes[25]
+	mi := &file_coord_v1_session_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2656,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[25]
+	mi := &file_coord_v1_session_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2669,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{25}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Session) GetSessionId() uint64 {
@@ -2216,7 +2731,7 @@ type RevokeSessionRequest struct {
 
 func (x *RevokeSessionRequest) Reset() {
 	*x = RevokeSessionRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[26]
+	mi := &file_coord_v1_session_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2743,7 @@ func (x *RevokeSessionRequest) String() string {
 func (*RevokeSessionRequest) ProtoMessage() {}
 
 func (x *RevokeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[26]
+	mi := &file_coord_v1_session_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2756,7 @@ func (x *RevokeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSessionRequest.ProtoReflect.Descriptor instead.
 func (*RevokeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{26}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RevokeSessionRequest) GetSessionId() uint64 {
@@ -2266,7 +2781,7 @@ type RevokeSessionResponse struct {
 
 func (x *RevokeSessionResponse) Reset() {
 	*x = RevokeSessionResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[27]
+	mi := &file_coord_v1_session_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2793,7 @@ func (x *RevokeSessionResponse) String() string {
 func (*RevokeSessionResponse) ProtoMessage() {}
 
 func (x *RevokeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[27]
+	mi := &file_coord_v1_session_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2806,7 @@ func (x *RevokeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSessionResponse.ProtoReflect.Descriptor instead.
 func (*RevokeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{27}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{35}
 }
 
 var File_coord_v1_session_proto protoreflect.FileDescriptor
@@ -2326,7 +2841,7 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\"]\n" +
 	"\x03Ops\x12\x1e\n" +
 	"\x03ops\x18\x01 \x03(\v2\f.coord.v1.OpR\x03ops\x126\n" +
-	"\facknowledged\x18\x02 \x03(\v2\x12.coord.v1.SeqRangeR\facknowledged\"\xc1\x02\n" +
+	"\facknowledged\x18\x02 \x03(\v2\x12.coord.v1.SeqRangeR\facknowledged\"\xa5\x03\n" +
 	"\x02Op\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12$\n" +
 	"\x04wait\x18\x02 \x01(\v2\x0e.coord.v1.WaitH\x00R\x04wait\x12!\n" +
@@ -2335,14 +2850,18 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x06resize\x18\x05 \x01(\v2\x10.coord.v1.ResizeH\x00R\x06resize\x120\n" +
 	"\bdescribe\x18\x06 \x01(\v2\x12.coord.v1.DescribeH\x00R\bdescribe\x12$\n" +
 	"\x04noop\x18\a \x01(\v2\x0e.coord.v1.NoopH\x00R\x04noop\x12'\n" +
-	"\x05leave\x18\b \x01(\v2\x0f.coord.v1.LeaveH\x00R\x05leaveB\x04\n" +
-	"\x02op\"\x81\x01\n" +
+	"\x05leave\x18\b \x01(\v2\x0f.coord.v1.LeaveH\x00R\x05leave\x120\n" +
+	"\bproclaim\x18\t \x01(\v2\x12.coord.v1.ProclaimH\x00R\bproclaim\x120\n" +
+	"\btransfer\x18\n" +
+	" \x01(\v2\x12.coord.v1.TransferH\x00R\btransferB\x04\n" +
+	"\x02op\"\x97\x01\n" +
 	"\x03Arm\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06shared\x18\x03 \x01(\bR\x06shared\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\x03R\x05count\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\x03R\x05limit\"\x89\x02\n" +
+	"\x05limit\x18\x05 \x01(\x03R\x05limit\x12\x14\n" +
+	"\x05value\x18\x06 \x01(\tR\x05value\"\x9f\x02\n" +
 	"\x04Wait\x12!\n" +
 	"\x04arms\x18\x01 \x03(\v2\r.coord.v1.ArmR\x04arms\x12(\n" +
 	"\x06commit\x18\x02 \x01(\x0e2\x10.coord.v1.CommitR\x06commit\x12\x10\n" +
@@ -2352,7 +2871,8 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"lock_delay\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\tlockDelay\x128\n" +
 	"\n" +
 	"wait_limit\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\twaitLimit\x12\x12\n" +
-	"\x04note\x18\a \x01(\tR\x04note\"\x1d\n" +
+	"\x04note\x18\a \x01(\tR\x04note\x12\x14\n" +
+	"\x05trace\x18\b \x01(\fR\x05trace\"\x1d\n" +
 	"\x03End\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\x04R\x06target\"7\n" +
 	"\aRelease\x12\x16\n" +
@@ -2360,7 +2880,13 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\"2\n" +
 	"\x06Resize\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x03R\x05limit\"B\n" +
+	"\x05limit\x18\x02 \x01(\x03R\x05limit\"8\n" +
+	"\bProclaim\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\x04R\x06target\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"F\n" +
+	"\bTransfer\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\x04R\x06target\x12\"\n" +
+	"\rto_session_id\x18\x02 \x01(\x04R\vtoSessionId\"B\n" +
 	"\bDescribe\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\x06\n" +
@@ -2379,14 +2905,16 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\rreplaced_gone\x18\x05 \x01(\bR\freplacedGone\x12\x12\n" +
 	"\x04node\x18\x06 \x01(\tR\x04node\"9\n" +
 	"\bOutcomes\x12-\n" +
-	"\boutcomes\x18\x01 \x03(\v2\x11.coord.v1.OutcomeR\boutcomes\"\xb6\x01\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x11.coord.v1.OutcomeR\boutcomes\"\xd5\x01\n" +
 	"\aOutcome\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\"\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x0e.coord.v1.CodeR\x04code\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\x04R\x05token\x12\x10\n" +
 	"\x03arm\x18\x04 \x01(\rR\x03arm\x12\x14\n" +
 	"\x05value\x18\x05 \x01(\x03R\x05value\x127\n" +
-	"\vdescription\x18\x06 \x01(\v2\x15.coord.v1.DescriptionR\vdescription\"\xf5\x01\n" +
+	"\vdescription\x18\x06 \x01(\v2\x15.coord.v1.DescriptionR\vdescription\x12\x1d\n" +
+	"\n" +
+	"waited_for\x18\a \x01(\fR\twaitedFor\"\x91\x02\n" +
 	"\vDescription\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2395,7 +2923,8 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\awaiters\x18\x05 \x03(\v2\x0f.coord.v1.PartyR\awaiters\x12\x18\n" +
 	"\awaiting\x18\x06 \x01(\x03R\awaiting\x12\x14\n" +
 	"\x05limit\x18\a \x01(\x03R\x05limit\x12\x12\n" +
-	"\x04held\x18\b \x01(\x03R\x04held\"\x81\x02\n" +
+	"\x04held\x18\b \x01(\x03R\x04held\x12\x1a\n" +
+	"\brevision\x18\t \x01(\x04R\brevision\"\xb0\x03\n" +
 	"\x05Party\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x1f\n" +
@@ -2405,7 +2934,13 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x06shared\x18\x05 \x01(\bR\x06shared\x12\x14\n" +
 	"\x05count\x18\x06 \x01(\x03R\x05count\x12+\n" +
 	"\x03for\x18\a \x01(\v2\x19.google.protobuf.DurationR\x03for\x123\n" +
-	"\adelayed\x18\b \x01(\v2\x19.google.protobuf.DurationR\adelayed\"7\n" +
+	"\adelayed\x18\b \x01(\v2\x19.google.protobuf.DurationR\adelayed\x12\x14\n" +
+	"\x05value\x18\t \x01(\tR\x05value\x12\x1a\n" +
+	"\bpriority\x18\n" +
+	" \x01(\x11R\bpriority\x123\n" +
+	"\arenewed\x18\v \x01(\v2\x19.google.protobuf.DurationR\arenewed\x12+\n" +
+	"\x03ttl\x18\f \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x19\n" +
+	"\btrace_id\x18\r \x01(\tR\atraceId\"7\n" +
 	"\fRenewRequest\x12'\n" +
 	"\x06leases\x18\x01 \x03(\v2\x0f.coord.v1.LeaseR\x06leases\">\n" +
 	"\x05Lease\x12\x1d\n" +
@@ -2413,7 +2948,21 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x16\n" +
 	"\x06secret\x18\x02 \x01(\fR\x06secret\">\n" +
 	"\rRenewResponse\x12-\n" +
-	"\brenewals\x18\x01 \x03(\x0e2\x11.coord.v1.RenewalR\brenewals\"\x15\n" +
+	"\brenewals\x18\x01 \x03(\x0e2\x11.coord.v1.RenewalR\brenewals\"b\n" +
+	"\x12OpenSessionRequest\x12+\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1f\n" +
+	"\x03who\x18\x02 \x01(\v2\r.coord.v1.WhoR\x03who\"i\n" +
+	"\x13OpenSessionResponse\x12%\n" +
+	"\x05lease\x18\x01 \x01(\v2\x0f.coord.v1.LeaseR\x05lease\x12+\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\"<\n" +
+	"\x13CloseSessionRequest\x12%\n" +
+	"\x05lease\x18\x01 \x01(\v2\x0f.coord.v1.LeaseR\x05lease\"\x16\n" +
+	"\x14CloseSessionResponse\"Y\n" +
+	"\x11CancelCallRequest\x12%\n" +
+	"\x05lease\x18\x01 \x01(\v2\x0f.coord.v1.LeaseR\x05lease\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\"\x14\n" +
+	"\x12CancelCallResponse\"\x15\n" +
 	"\x13ListSessionsRequest\"[\n" +
 	"\x14ListSessionsResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12-\n" +
@@ -2431,7 +2980,7 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x10\n" +
 	"\x03now\x18\x02 \x01(\bR\x03now\"\x17\n" +
-	"\x15RevokeSessionResponse*\x8f\x02\n" +
+	"\x15RevokeSessionResponse*\xe1\x02\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eREASON_INVALID\x10\x01\x12\x14\n" +
@@ -2446,11 +2995,16 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x11REASON_OVERLOADED\x10\t\x12\x13\n" +
 	"\x0fREASON_STOPPING\x10\n" +
 	"\x12\x14\n" +
-	"\x10REASON_NOT_FOUND\x10\v*?\n" +
+	"\x10REASON_NOT_FOUND\x10\v\x12\x0f\n" +
+	"\vREASON_BUSY\x10\f\x12\x14\n" +
+	"\x10REASON_TIMED_OUT\x10\r\x12\x13\n" +
+	"\x0fREASON_MISMATCH\x10\x0e\x12\x14\n" +
+	"\x10REASON_CALL_OVER\x10\x0f*R\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_LOCK\x10\x01\x12\x12\n" +
-	"\x0eKIND_SEMAPHORE\x10\x02*R\n" +
+	"\x0eKIND_SEMAPHORE\x10\x02\x12\x11\n" +
+	"\rKIND_ELECTION\x10\x03*R\n" +
 	"\x06Commit\x12\x16\n" +
 	"\x12COMMIT_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2480,10 +3034,14 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x13RENEWAL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fRENEWAL_RENEWED\x10\x01\x12\x10\n" +
 	"\fRENEWAL_OVER\x10\x02\x12\x13\n" +
-	"\x0fRENEWAL_REVOKED\x10\x032\xac\x02\n" +
+	"\x0fRENEWAL_REVOKED\x10\x032\x90\x04\n" +
 	"\x0eSessionService\x12?\n" +
 	"\x06Attach\x12\x17.coord.v1.AttachRequest\x1a\x18.coord.v1.AttachResponse(\x010\x01\x128\n" +
-	"\x05Renew\x12\x16.coord.v1.RenewRequest\x1a\x17.coord.v1.RenewResponse\x12M\n" +
+	"\x05Renew\x12\x16.coord.v1.RenewRequest\x1a\x17.coord.v1.RenewResponse\x12J\n" +
+	"\vOpenSession\x12\x1c.coord.v1.OpenSessionRequest\x1a\x1d.coord.v1.OpenSessionResponse\x12M\n" +
+	"\fCloseSession\x12\x1d.coord.v1.CloseSessionRequest\x1a\x1e.coord.v1.CloseSessionResponse\x12G\n" +
+	"\n" +
+	"CancelCall\x12\x1b.coord.v1.CancelCallRequest\x1a\x1c.coord.v1.CancelCallResponse\x12M\n" +
 	"\fListSessions\x12\x1d.coord.v1.ListSessionsRequest\x1a\x1e.coord.v1.ListSessionsResponse\x12P\n" +
 	"\rRevokeSession\x12\x1e.coord.v1.RevokeSessionRequest\x1a\x1f.coord.v1.RevokeSessionResponseB!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
 
@@ -2500,7 +3058,7 @@ func file_coord_v1_session_proto_rawDescGZIP() []byte {
 }
 
 var file_coord_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_coord_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_coord_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_coord_v1_session_proto_goTypes = []any{
 	(Reason)(0),                   // 0: coord.v1.Reason
 	(Kind)(0),                     // 1: coord.v1.Kind
@@ -2518,79 +3076,103 @@ var file_coord_v1_session_proto_goTypes = []any{
 	(*End)(nil),                   // 13: coord.v1.End
 	(*Release)(nil),               // 14: coord.v1.Release
 	(*Resize)(nil),                // 15: coord.v1.Resize
-	(*Describe)(nil),              // 16: coord.v1.Describe
-	(*Noop)(nil),                  // 17: coord.v1.Noop
-	(*Leave)(nil),                 // 18: coord.v1.Leave
-	(*AttachResponse)(nil),        // 19: coord.v1.AttachResponse
-	(*Attached)(nil),              // 20: coord.v1.Attached
-	(*Outcomes)(nil),              // 21: coord.v1.Outcomes
-	(*Outcome)(nil),               // 22: coord.v1.Outcome
-	(*Description)(nil),           // 23: coord.v1.Description
-	(*Party)(nil),                 // 24: coord.v1.Party
-	(*RenewRequest)(nil),          // 25: coord.v1.RenewRequest
-	(*Lease)(nil),                 // 26: coord.v1.Lease
-	(*RenewResponse)(nil),         // 27: coord.v1.RenewResponse
-	(*ListSessionsRequest)(nil),   // 28: coord.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),  // 29: coord.v1.ListSessionsResponse
-	(*Session)(nil),               // 30: coord.v1.Session
-	(*RevokeSessionRequest)(nil),  // 31: coord.v1.RevokeSessionRequest
-	(*RevokeSessionResponse)(nil), // 32: coord.v1.RevokeSessionResponse
-	nil,                           // 33: coord.v1.Who.MetadataEntry
-	(*durationpb.Duration)(nil),   // 34: google.protobuf.Duration
+	(*Proclaim)(nil),              // 16: coord.v1.Proclaim
+	(*Transfer)(nil),              // 17: coord.v1.Transfer
+	(*Describe)(nil),              // 18: coord.v1.Describe
+	(*Noop)(nil),                  // 19: coord.v1.Noop
+	(*Leave)(nil),                 // 20: coord.v1.Leave
+	(*AttachResponse)(nil),        // 21: coord.v1.AttachResponse
+	(*Attached)(nil),              // 22: coord.v1.Attached
+	(*Outcomes)(nil),              // 23: coord.v1.Outcomes
+	(*Outcome)(nil),               // 24: coord.v1.Outcome
+	(*Description)(nil),           // 25: coord.v1.Description
+	(*Party)(nil),                 // 26: coord.v1.Party
+	(*RenewRequest)(nil),          // 27: coord.v1.RenewRequest
+	(*Lease)(nil),                 // 28: coord.v1.Lease
+	(*RenewResponse)(nil),         // 29: coord.v1.RenewResponse
+	(*OpenSessionRequest)(nil),    // 30: coord.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),   // 31: coord.v1.OpenSessionResponse
+	(*CloseSessionRequest)(nil),   // 32: coord.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),  // 33: coord.v1.CloseSessionResponse
+	(*CancelCallRequest)(nil),     // 34: coord.v1.CancelCallRequest
+	(*CancelCallResponse)(nil),    // 35: coord.v1.CancelCallResponse
+	(*ListSessionsRequest)(nil),   // 36: coord.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),  // 37: coord.v1.ListSessionsResponse
+	(*Session)(nil),               // 38: coord.v1.Session
+	(*RevokeSessionRequest)(nil),  // 39: coord.v1.RevokeSessionRequest
+	(*RevokeSessionResponse)(nil), // 40: coord.v1.RevokeSessionResponse
+	nil,                           // 41: coord.v1.Who.MetadataEntry
+	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
 }
 var file_coord_v1_session_proto_depIdxs = []int32{
 	6,  // 0: coord.v1.AttachRequest.attach:type_name -> coord.v1.Attach
 	9,  // 1: coord.v1.AttachRequest.ops:type_name -> coord.v1.Ops
 	8,  // 2: coord.v1.Attach.wanted:type_name -> coord.v1.SeqRange
-	34, // 3: coord.v1.Attach.ttl:type_name -> google.protobuf.Duration
+	42, // 3: coord.v1.Attach.ttl:type_name -> google.protobuf.Duration
 	7,  // 4: coord.v1.Attach.who:type_name -> coord.v1.Who
-	33, // 5: coord.v1.Who.metadata:type_name -> coord.v1.Who.MetadataEntry
+	41, // 5: coord.v1.Who.metadata:type_name -> coord.v1.Who.MetadataEntry
 	10, // 6: coord.v1.Ops.ops:type_name -> coord.v1.Op
 	8,  // 7: coord.v1.Ops.acknowledged:type_name -> coord.v1.SeqRange
 	12, // 8: coord.v1.Op.wait:type_name -> coord.v1.Wait
 	13, // 9: coord.v1.Op.end:type_name -> coord.v1.End
 	14, // 10: coord.v1.Op.release:type_name -> coord.v1.Release
 	15, // 11: coord.v1.Op.resize:type_name -> coord.v1.Resize
-	16, // 12: coord.v1.Op.describe:type_name -> coord.v1.Describe
-	17, // 13: coord.v1.Op.noop:type_name -> coord.v1.Noop
-	18, // 14: coord.v1.Op.leave:type_name -> coord.v1.Leave
-	1,  // 15: coord.v1.Arm.kind:type_name -> coord.v1.Kind
-	11, // 16: coord.v1.Wait.arms:type_name -> coord.v1.Arm
-	2,  // 17: coord.v1.Wait.commit:type_name -> coord.v1.Commit
-	34, // 18: coord.v1.Wait.lock_delay:type_name -> google.protobuf.Duration
-	34, // 19: coord.v1.Wait.wait_limit:type_name -> google.protobuf.Duration
-	1,  // 20: coord.v1.Describe.kind:type_name -> coord.v1.Kind
-	20, // 21: coord.v1.AttachResponse.attached:type_name -> coord.v1.Attached
-	21, // 22: coord.v1.AttachResponse.outcomes:type_name -> coord.v1.Outcomes
-	22, // 23: coord.v1.Attached.replaced:type_name -> coord.v1.Outcome
-	22, // 24: coord.v1.Outcomes.outcomes:type_name -> coord.v1.Outcome
-	3,  // 25: coord.v1.Outcome.code:type_name -> coord.v1.Code
-	23, // 26: coord.v1.Outcome.description:type_name -> coord.v1.Description
-	1,  // 27: coord.v1.Description.kind:type_name -> coord.v1.Kind
-	24, // 28: coord.v1.Description.holders:type_name -> coord.v1.Party
-	24, // 29: coord.v1.Description.waiters:type_name -> coord.v1.Party
-	7,  // 30: coord.v1.Party.who:type_name -> coord.v1.Who
-	34, // 31: coord.v1.Party.for:type_name -> google.protobuf.Duration
-	34, // 32: coord.v1.Party.delayed:type_name -> google.protobuf.Duration
-	26, // 33: coord.v1.RenewRequest.leases:type_name -> coord.v1.Lease
-	4,  // 34: coord.v1.RenewResponse.renewals:type_name -> coord.v1.Renewal
-	30, // 35: coord.v1.ListSessionsResponse.sessions:type_name -> coord.v1.Session
-	7,  // 36: coord.v1.Session.who:type_name -> coord.v1.Who
-	34, // 37: coord.v1.Session.ttl:type_name -> google.protobuf.Duration
-	34, // 38: coord.v1.Session.remaining:type_name -> google.protobuf.Duration
-	5,  // 39: coord.v1.SessionService.Attach:input_type -> coord.v1.AttachRequest
-	25, // 40: coord.v1.SessionService.Renew:input_type -> coord.v1.RenewRequest
-	28, // 41: coord.v1.SessionService.ListSessions:input_type -> coord.v1.ListSessionsRequest
-	31, // 42: coord.v1.SessionService.RevokeSession:input_type -> coord.v1.RevokeSessionRequest
-	19, // 43: coord.v1.SessionService.Attach:output_type -> coord.v1.AttachResponse
-	27, // 44: coord.v1.SessionService.Renew:output_type -> coord.v1.RenewResponse
-	29, // 45: coord.v1.SessionService.ListSessions:output_type -> coord.v1.ListSessionsResponse
-	32, // 46: coord.v1.SessionService.RevokeSession:output_type -> coord.v1.RevokeSessionResponse
-	43, // [43:47] is the sub-list for method output_type
-	39, // [39:43] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	18, // 12: coord.v1.Op.describe:type_name -> coord.v1.Describe
+	19, // 13: coord.v1.Op.noop:type_name -> coord.v1.Noop
+	20, // 14: coord.v1.Op.leave:type_name -> coord.v1.Leave
+	16, // 15: coord.v1.Op.proclaim:type_name -> coord.v1.Proclaim
+	17, // 16: coord.v1.Op.transfer:type_name -> coord.v1.Transfer
+	1,  // 17: coord.v1.Arm.kind:type_name -> coord.v1.Kind
+	11, // 18: coord.v1.Wait.arms:type_name -> coord.v1.Arm
+	2,  // 19: coord.v1.Wait.commit:type_name -> coord.v1.Commit
+	42, // 20: coord.v1.Wait.lock_delay:type_name -> google.protobuf.Duration
+	42, // 21: coord.v1.Wait.wait_limit:type_name -> google.protobuf.Duration
+	1,  // 22: coord.v1.Describe.kind:type_name -> coord.v1.Kind
+	22, // 23: coord.v1.AttachResponse.attached:type_name -> coord.v1.Attached
+	23, // 24: coord.v1.AttachResponse.outcomes:type_name -> coord.v1.Outcomes
+	24, // 25: coord.v1.Attached.replaced:type_name -> coord.v1.Outcome
+	24, // 26: coord.v1.Outcomes.outcomes:type_name -> coord.v1.Outcome
+	3,  // 27: coord.v1.Outcome.code:type_name -> coord.v1.Code
+	25, // 28: coord.v1.Outcome.description:type_name -> coord.v1.Description
+	1,  // 29: coord.v1.Description.kind:type_name -> coord.v1.Kind
+	26, // 30: coord.v1.Description.holders:type_name -> coord.v1.Party
+	26, // 31: coord.v1.Description.waiters:type_name -> coord.v1.Party
+	7,  // 32: coord.v1.Party.who:type_name -> coord.v1.Who
+	42, // 33: coord.v1.Party.for:type_name -> google.protobuf.Duration
+	42, // 34: coord.v1.Party.delayed:type_name -> google.protobuf.Duration
+	42, // 35: coord.v1.Party.renewed:type_name -> google.protobuf.Duration
+	42, // 36: coord.v1.Party.ttl:type_name -> google.protobuf.Duration
+	28, // 37: coord.v1.RenewRequest.leases:type_name -> coord.v1.Lease
+	4,  // 38: coord.v1.RenewResponse.renewals:type_name -> coord.v1.Renewal
+	42, // 39: coord.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	7,  // 40: coord.v1.OpenSessionRequest.who:type_name -> coord.v1.Who
+	28, // 41: coord.v1.OpenSessionResponse.lease:type_name -> coord.v1.Lease
+	42, // 42: coord.v1.OpenSessionResponse.ttl:type_name -> google.protobuf.Duration
+	28, // 43: coord.v1.CloseSessionRequest.lease:type_name -> coord.v1.Lease
+	28, // 44: coord.v1.CancelCallRequest.lease:type_name -> coord.v1.Lease
+	38, // 45: coord.v1.ListSessionsResponse.sessions:type_name -> coord.v1.Session
+	7,  // 46: coord.v1.Session.who:type_name -> coord.v1.Who
+	42, // 47: coord.v1.Session.ttl:type_name -> google.protobuf.Duration
+	42, // 48: coord.v1.Session.remaining:type_name -> google.protobuf.Duration
+	5,  // 49: coord.v1.SessionService.Attach:input_type -> coord.v1.AttachRequest
+	27, // 50: coord.v1.SessionService.Renew:input_type -> coord.v1.RenewRequest
+	30, // 51: coord.v1.SessionService.OpenSession:input_type -> coord.v1.OpenSessionRequest
+	32, // 52: coord.v1.SessionService.CloseSession:input_type -> coord.v1.CloseSessionRequest
+	34, // 53: coord.v1.SessionService.CancelCall:input_type -> coord.v1.CancelCallRequest
+	36, // 54: coord.v1.SessionService.ListSessions:input_type -> coord.v1.ListSessionsRequest
+	39, // 55: coord.v1.SessionService.RevokeSession:input_type -> coord.v1.RevokeSessionRequest
+	21, // 56: coord.v1.SessionService.Attach:output_type -> coord.v1.AttachResponse
+	29, // 57: coord.v1.SessionService.Renew:output_type -> coord.v1.RenewResponse
+	31, // 58: coord.v1.SessionService.OpenSession:output_type -> coord.v1.OpenSessionResponse
+	33, // 59: coord.v1.SessionService.CloseSession:output_type -> coord.v1.CloseSessionResponse
+	35, // 60: coord.v1.SessionService.CancelCall:output_type -> coord.v1.CancelCallResponse
+	37, // 61: coord.v1.SessionService.ListSessions:output_type -> coord.v1.ListSessionsResponse
+	40, // 62: coord.v1.SessionService.RevokeSession:output_type -> coord.v1.RevokeSessionResponse
+	56, // [56:63] is the sub-list for method output_type
+	49, // [49:56] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_coord_v1_session_proto_init() }
@@ -2610,8 +3192,10 @@ func file_coord_v1_session_proto_init() {
 		(*Op_Describe)(nil),
 		(*Op_Noop)(nil),
 		(*Op_Leave)(nil),
+		(*Op_Proclaim)(nil),
+		(*Op_Transfer)(nil),
 	}
-	file_coord_v1_session_proto_msgTypes[14].OneofWrappers = []any{
+	file_coord_v1_session_proto_msgTypes[16].OneofWrappers = []any{
 		(*AttachResponse_Attached)(nil),
 		(*AttachResponse_Outcomes)(nil),
 	}
@@ -2621,7 +3205,7 @@ func file_coord_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coord_v1_session_proto_rawDesc), len(file_coord_v1_session_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   29,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,9 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	SessionService_Attach_FullMethodName        = "/coord.v1.SessionService/Attach"
 	SessionService_Renew_FullMethodName         = "/coord.v1.SessionService/Renew"
+	SessionService_OpenSession_FullMethodName   = "/coord.v1.SessionService/OpenSession"
+	SessionService_CloseSession_FullMethodName  = "/coord.v1.SessionService/CloseSession"
+	SessionService_CancelCall_FullMethodName    = "/coord.v1.SessionService/CancelCall"
 	SessionService_ListSessions_FullMethodName  = "/coord.v1.SessionService/ListSessions"
 	SessionService_RevokeSession_FullMethodName = "/coord.v1.SessionService/RevokeSession"
 )
@@ -29,7 +32,10 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// SessionService carries sessions: the leases under which everything is held.
+// SessionService carries sessions: the leases under which everything is held. A session
+// has either a stream, for clients with many calls, or none: then each call is an RPC of
+// its own, in LockService and its neighbours, under a request id that makes retries
+// harmless.
 //
 // Any node may be asked; one that does not lead passes the call on. Every refusal
 // carries a google.rpc.ErrorInfo whose domain is "coordd.dev" and whose reason is
@@ -42,6 +48,16 @@ type SessionServiceClient interface {
 	// Renew renews leases; to be called every TTL/3, once for all the sessions of a
 	// connection. It is never refused for load.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
+	// OpenSession opens a session without a stream. It is not deduplicated: a session whose
+	// answer is lost ends with its lease.
+	OpenSession(ctx context.Context, in *OpenSessionRequest, opts ...grpc.CallOption) (*OpenSessionResponse, error)
+	// CloseSession ends a session without a stream and lets go of all it holds. Closing one
+	// that has ended is no error.
+	CloseSession(ctx context.Context, in *CloseSessionRequest, opts ...grpc.CallOption) (*CloseSessionResponse, error)
+	// CancelCall ends the call of a request id: a wait leaves its queue, a hold is released.
+	// If the call comes only later, on another connection, it has no effect any more.
+	// Cancelling again is no error.
+	CancelCall(ctx context.Context, in *CancelCallRequest, opts ...grpc.CallOption) (*CancelCallResponse, error)
 	// ListSessions lists the live sessions, linearizably.
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
 	// RevokeSession takes a session back. Its holders are told and its renewals are
@@ -81,6 +97,36 @@ func (c *sessionServiceClient) Renew(ctx context.Context, in *RenewRequest, opts
 	return out, nil
 }
 
+func (c *sessionServiceClient) OpenSession(ctx context.Context, in *OpenSessionRequest, opts ...grpc.CallOption) (*OpenSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OpenSessionResponse)
+	err := c.cc.Invoke(ctx, SessionService_OpenSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sessionServiceClient) CloseSession(ctx context.Context, in *CloseSessionRequest, opts ...grpc.CallOption) (*CloseSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseSessionResponse)
+	err := c.cc.Invoke(ctx, SessionService_CloseSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *sessionServiceClient) CancelCall(ctx context.Context, in *CancelCallRequest, opts ...grpc.CallOption) (*CancelCallResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelCallResponse)
+	err := c.cc.Invoke(ctx, SessionService_CancelCall_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *sessionServiceClient) ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListSessionsResponse)
@@ -105,7 +151,10 @@ func (c *sessionServiceClient) RevokeSession(ctx context.Context, in *RevokeSess
 // All implementations must embed UnimplementedSessionServiceServer
 // for forward compatibility.
 //
-// SessionService carries sessions: the leases under which everything is held.
+// SessionService carries sessions: the leases under which everything is held. A session
+// has either a stream, for clients with many calls, or none: then each call is an RPC of
+// its own, in LockService and its neighbours, under a request id that makes retries
+// harmless.
 //
 // Any node may be asked; one that does not lead passes the call on. Every refusal
 // carries a google.rpc.ErrorInfo whose domain is "coordd.dev" and whose reason is
@@ -118,6 +167,16 @@ type SessionServiceServer interface {
 	// Renew renews leases; to be called every TTL/3, once for all the sessions of a
 	// connection. It is never refused for load.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
+	// OpenSession opens a session without a stream. It is not deduplicated: a session whose
+	// answer is lost ends with its lease.
+	OpenSession(context.Context, *OpenSessionRequest) (*OpenSessionResponse, error)
+	// CloseSession ends a session without a stream and lets go of all it holds. Closing one
+	// that has ended is no error.
+	CloseSession(context.Context, *CloseSessionRequest) (*CloseSessionResponse, error)
+	// CancelCall ends the call of a request id: a wait leaves its queue, a hold is released.
+	// If the call comes only later, on another connection, it has no effect any more.
+	// Cancelling again is no error.
+	CancelCall(context.Context, *CancelCallRequest) (*CancelCallResponse, error)
 	// ListSessions lists the live sessions, linearizably.
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
 	// RevokeSession takes a session back. Its holders are told and its renewals are
@@ -139,6 +198,15 @@ func (UnimplementedSessionServiceServer) Attach(grpc.BidiStreamingServer[AttachR
 }
 func (UnimplementedSessionServiceServer) Renew(context.Context, *RenewRequest) (*RenewResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Renew not implemented")
+}
+func (UnimplementedSessionServiceServer) OpenSession(context.Context, *OpenSessionRequest) (*OpenSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OpenSession not implemented")
+}
+func (UnimplementedSessionServiceServer) CloseSession(context.Context, *CloseSessionRequest) (*CloseSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseSession not implemented")
+}
+func (UnimplementedSessionServiceServer) CancelCall(context.Context, *CancelCallRequest) (*CancelCallResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelCall not implemented")
 }
 func (UnimplementedSessionServiceServer) ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSessions not implemented")
@@ -192,6 +260,60 @@ func _SessionService_Renew_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SessionService_OpenSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OpenSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).OpenSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_OpenSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).OpenSession(ctx, req.(*OpenSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SessionService_CloseSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).CloseSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_CloseSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).CloseSession(ctx, req.(*CloseSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _SessionService_CancelCall_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelCallRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SessionServiceServer).CancelCall(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SessionService_CancelCall_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SessionServiceServer).CancelCall(ctx, req.(*CancelCallRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _SessionService_ListSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListSessionsRequest)
 	if err := dec(in); err != nil {
@@ -238,6 +360,18 @@ var SessionService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Renew",
 			Handler:    _SessionService_Renew_Handler,
+		},
+		{
+			MethodName: "OpenSession",
+			Handler:    _SessionService_OpenSession_Handler,
+		},
+		{
+			MethodName: "CloseSession",
+			Handler:    _SessionService_CloseSession_Handler,
+		},
+		{
+			MethodName: "CancelCall",
+			Handler:    _SessionService_CancelCall_Handler,
 		},
 		{
 			MethodName: "ListSessions",
