@@ -64,6 +64,11 @@ func (r *refused) Unwrap() error {
 		return ErrLimit
 	case coordv1.Reason_REASON_NOT_FOUND:
 		return ErrNotFound
+	case coordv1.Reason_REASON_BUSY:
+		return ErrBusy
+	case coordv1.Reason_REASON_MISMATCH:
+		return ErrMismatch
+	case coordv1.Reason_REASON_TIMED_OUT, coordv1.Reason_REASON_CALL_OVER: // only of calls without a stream
 	case coordv1.Reason_REASON_UNSPECIFIED, coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
 	}
 	return r.cause

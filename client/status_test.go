@@ -27,6 +27,10 @@ func TestReasonsRoundTrip(t *testing.T) {
 		coordv1.Reason_REASON_NOT_FOUND:       ErrNotFound,
 		coordv1.Reason_REASON_OLD_EPOCH:       nil, // a user never sees it
 		coordv1.Reason_REASON_GAP:             nil,
+		coordv1.Reason_REASON_BUSY:            ErrBusy,
+		coordv1.Reason_REASON_MISMATCH:        ErrMismatch,
+		coordv1.Reason_REASON_TIMED_OUT:       nil,
+		coordv1.Reason_REASON_CALL_OVER:       nil,
 	}
 	for n := range coordv1.Reason_name {
 		reason := coordv1.Reason(n)

@@ -34,7 +34,7 @@ var arrows = map[string][]string{
 	"raftstore/enginetest":      {"raftstore", "raftstore/internal/latest"},
 	"raftstore/hraft/hrafttest": {"raftstore", "raftstore/hraft"},
 
-	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "internal/park", "raftstore"},
+	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "election", "internal/park", "raftstore"},
 	"internal/peer":   {"api/coord/v1", "internal/durable", "raftstore"},
 
 	"client":       {"api/coord/v1", "internal/lessee"},

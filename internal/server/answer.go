@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/hex"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -30,6 +31,7 @@ type outcome struct {
 	token       park.Token
 	value       int64
 	description *machine.Description
+	waitedFor   string
 	arm         uint32
 	code        park.Code
 }
@@ -46,7 +48,7 @@ func (o *outcome) size() int {
 func sizeOf(parties []machine.Party) int {
 	n := 0
 	for i := range parties {
-		n += partyBytes + len(parties[i].Who) + len(parties[i].Note)
+		n += partyBytes + len(parties[i].Who) + len(parties[i].Note) + len(parties[i].Value)
 	}
 	return n
 }
@@ -91,6 +93,9 @@ func outcomesOf(batch []outcome) (*coordv1.AttachResponse, []outcome) {
 		if from.description != nil {
 			to.Description = descriptionOf(from.description)
 		}
+		if from.waitedFor != "" {
+			to.WaitedFor = []byte(from.waitedFor)
+		}
 		out[i] = to
 	}
 	return &coordv1.AttachResponse{Frame: &coordv1.AttachResponse_Outcomes{
@@ -108,27 +113,46 @@ func descriptionOf(d *machine.Description) *coordv1.Description {
 		Waiting: d.Waiting,
 		Limit:   d.Limit,
 		Held:    d.Held,
+
+		Revision: d.Revision,
 	}
 }
 
 func partiesOf(in []machine.Party) []*coordv1.Party {
 	out := make([]*coordv1.Party, len(in))
 	for i := range in {
-		p := &in[i]
-		out[i] = &coordv1.Party{
-			SessionId: uint64(p.Session),
-			Who:       whoOf(p.Who),
-			Note:      p.Note,
-			Token:     uint64(p.Token),
-			Shared:    p.Shared,
-			Count:     p.N,
-			For:       durationOf(p.For),
-		}
-		if p.Delayed != 0 {
-			out[i].Delayed = durationOf(p.Delayed)
-		}
+		out[i] = partyOf(&in[i])
 	}
 	return out
+}
+
+func partyOf(p *machine.Party) *coordv1.Party {
+	out := &coordv1.Party{
+		SessionId: uint64(p.Session),
+		Who:       whoOf(p.Who),
+		Note:      p.Note,
+		Token:     uint64(p.Token),
+		Shared:    p.Shared,
+		Count:     p.N,
+		For:       durationOf(p.For),
+		Value:     p.Value,
+		Priority:  p.Prio,
+		Renewed:   durationOf(p.Renewed),
+		Ttl:       durationOf(p.TTL),
+		TraceId:   traceID(p.Trace),
+	}
+	if p.Delayed != 0 {
+		out.Delayed = durationOf(p.Delayed)
+	}
+	return out
+}
+
+// traceID is the trace's own part of what a hold carries, as people write it.
+func traceID(trace string) string {
+	if len(trace) != traceLen {
+		return ""
+	}
+	return hex.EncodeToString([]byte(trace[:16]))
 }
 
 // whoOf decodes what openingOf encoded. The log may hold what another version wrote:

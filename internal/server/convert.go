@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/election"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
 	"coordd.dev/raftstore"
@@ -18,6 +19,7 @@ const (
 	maxOps    = 16 << 10 // of a frame
 	maxRanges = 65_536   // as many as a session may have calls
 	secretLen = 16
+	traceLen  = 25 // trace id, span id, flags
 )
 
 // The values that stand for what the wire says and this version does not know.
@@ -156,6 +158,12 @@ func convertOp(out *machine.Op, in *coordv1.Op, arms []park.Arm) []park.Arm {
 	case *coordv1.Op_Describe:
 		out.Do = machine.DoDescribe
 		out.On = park.Object{Kind: kindOf(op.Describe.GetKind()), Name: clip(op.Describe.GetName(), park.MaxName)}
+	case *coordv1.Op_Proclaim:
+		out.Do, out.To = machine.DoProclaim, park.Seq(op.Proclaim.GetTarget())
+		out.Value = clip(op.Proclaim.GetValue(), election.MaxValue)
+	case *coordv1.Op_Transfer:
+		out.Do, out.To = machine.DoTransfer, park.Seq(op.Transfer.GetTarget())
+		out.Heir = park.SessionID(op.Transfer.GetToSessionId())
 	case *coordv1.Op_Noop:
 		out.Do = machine.DoNoop
 	case *coordv1.Op_Leave:
@@ -175,20 +183,30 @@ func convertWait(out *machine.Wait, in *coordv1.Wait) {
 	out.Delay = nanos(in.GetLockDelay())
 	out.Limit = nanos(in.GetWaitLimit())
 	out.Note = clip(in.GetNote(), machine.MaxNote)
+	out.Trace = traceOf(in.GetTrace())
+}
+
+// traceOf takes no trace for one that it does not understand: it is not worth a refusal.
+func traceOf(trace []byte) string {
+	if len(trace) != traceLen {
+		return ""
+	}
+	return string(trace)
 }
 
 func appendArms(arms []park.Arm, in []*coordv1.Arm) []park.Arm {
 	for _, arm := range in[:min(len(in), machine.MaxArms+1)] {
 		n := arm.GetCount()
 		kind := kindOf(arm.GetKind())
-		if kind == park.KindLock && n == 0 {
-			n = 1 // the wire has no count of locks
+		if kind != park.KindSemaphore && n == 0 {
+			n = 1 // the wire has no count of locks and leaderships
 		}
 		arms = append(arms, park.Arm{
 			On:     park.Object{Kind: kind, Name: clip(arm.GetName(), park.MaxName)},
 			Shared: arm.GetShared(),
 			N:      n,
 			Limit:  arm.GetLimit(),
+			Value:  clip(arm.GetValue(), election.MaxValue),
 		})
 	}
 	return arms
@@ -212,6 +230,8 @@ func kindOf(k coordv1.Kind) park.Kind {
 		return park.KindLock
 	case coordv1.Kind_KIND_SEMAPHORE:
 		return park.KindSemaphore
+	case coordv1.Kind_KIND_ELECTION:
+		return park.KindElection
 	default:
 		return noKind
 	}

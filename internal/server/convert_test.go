@@ -28,7 +28,18 @@ func TestEnumsAgree(t *testing.T) {
 		"CODE_REVOKED": park.Revoked, "CODE_ENDED": park.Ended,
 	})
 	equal(t, coordv1.Kind_name, map[string]park.Kind{
-		"KIND_LOCK": park.KindLock, "KIND_SEMAPHORE": park.KindSemaphore,
+		"KIND_LOCK": park.KindLock, "KIND_SEMAPHORE": park.KindSemaphore, "KIND_ELECTION": park.KindElection,
+	})
+	equal(t, coordv1.EndReason_name, map[string]machine.Ending{
+		"END_REASON_RELEASED": machine.EndReleased, "END_REASON_EXPIRED": machine.EndExpired,
+		"END_REASON_REPLACED": machine.EndReplaced, "END_REASON_REVOKED": machine.EndRevoked,
+		"END_REASON_LEFT": machine.EndLeft, "END_REASON_TRANSFERRED": machine.EndTransferred,
+		"END_REASON_DELAY_OVER": machine.EndDelayOver,
+	})
+	equal(t, coordv1.ChangeType_name, map[string]machine.ChangeType{
+		"CHANGE_TYPE_GRANTED": machine.ChangeGranted, "CHANGE_TYPE_ENDED": machine.ChangeEnded,
+		"CHANGE_TYPE_DELAYED": machine.ChangeDelayed, "CHANGE_TYPE_PROCLAIMED": machine.ChangeProclaimed,
+		"CHANGE_TYPE_RESIZED": machine.ChangeResized,
 	})
 	equal(t, coordv1.Commit_name, map[string]park.Commit{
 		"COMMIT_ANY": park.Any, "COMMIT_FIRST": park.First, "COMMIT_ALL": park.Every,
@@ -37,7 +48,9 @@ func TestEnumsAgree(t *testing.T) {
 		"RENEWAL_RENEWED": machine.Renewed, "RENEWAL_OVER": machine.RenewalOver,
 		"RENEWAL_REVOKED": machine.RenewalRevoked,
 	})
-	for _, kind := range []coordv1.Kind{coordv1.Kind_KIND_LOCK, coordv1.Kind_KIND_SEMAPHORE} {
+	for _, kind := range []coordv1.Kind{
+		coordv1.Kind_KIND_LOCK, coordv1.Kind_KIND_SEMAPHORE, coordv1.Kind_KIND_ELECTION,
+	} {
 		if coordv1.Kind(kindOf(kind)) != kind {
 			t.Errorf("%v becomes %v", kind, kindOf(kind))
 		}

@@ -48,6 +48,10 @@ func codeOf(reason coordv1.Reason) codes.Code {
 		return codes.PermissionDenied
 	case coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
 		return codes.Aborted // go on at a higher level: attach again
+	case coordv1.Reason_REASON_BUSY, coordv1.Reason_REASON_TIMED_OUT:
+		return codes.Aborted // likewise: ask again under another id
+	case coordv1.Reason_REASON_MISMATCH, coordv1.Reason_REASON_CALL_OVER:
+		return codes.FailedPrecondition
 	case coordv1.Reason_REASON_LIMIT, coordv1.Reason_REASON_OVERLOADED:
 		return codes.ResourceExhausted
 	case coordv1.Reason_REASON_NOT_FOUND:

@@ -25,6 +25,10 @@ func TestReasonsHaveCodes(t *testing.T) {
 		coordv1.Reason_REASON_OVERLOADED:      codes.ResourceExhausted,
 		coordv1.Reason_REASON_STOPPING:        codes.Unavailable,
 		coordv1.Reason_REASON_NOT_FOUND:       codes.NotFound,
+		coordv1.Reason_REASON_BUSY:            codes.Aborted,
+		coordv1.Reason_REASON_TIMED_OUT:       codes.Aborted,
+		coordv1.Reason_REASON_MISMATCH:        codes.FailedPrecondition,
+		coordv1.Reason_REASON_CALL_OVER:       codes.FailedPrecondition,
 	}
 	for number, name := range coordv1.Reason_name {
 		reason := coordv1.Reason(number)

@@ -58,7 +58,7 @@ func (o *outbox) push(events []machine.Event) bool {
 		e := &events[i]
 		out := outcome{
 			seq: e.Seq, code: e.Code, token: e.Token,
-			arm: uint32(e.Arm), value: e.Value, description: e.Description,
+			arm: uint32(e.Arm), value: e.Value, description: e.Description, waitedFor: e.Waited,
 		}
 		o.bytes += out.size()
 		o.queue = append(o.queue, out)

@@ -132,8 +132,9 @@ func TestDescribe(t *testing.T) {
 			Kind: coordv1.Kind_KIND_LOCK, Name: "x", Index: n.replica.Index(),
 			Holders: []*coordv1.Party{{
 				SessionId: a.id, Who: &coordv1.Who{Name: "test"}, Note: "why", Token: token, Count: 1,
-				For: durationpb.New(time.Second),
+				For: durationpb.New(time.Second), Renewed: durationpb.New(time.Second), Ttl: durationpb.New(10 * time.Second),
 			}},
+			Revision: 1,
 		}
 		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 			t.Error(diff)
@@ -143,7 +144,10 @@ func TestDescribe(t *testing.T) {
 		got = b.want(describe, coordv1.Code_CODE_DONE).GetDescription()
 		want = proto.CloneOf(want)
 		want.Index, want.Waiting = n.replica.Index(), 1
-		want.Waiters = []*coordv1.Party{{SessionId: b.id, Who: &coordv1.Who{Name: "test"}, Count: 1, For: durationpb.New(0)}}
+		want.Waiters = []*coordv1.Party{{
+			SessionId: b.id, Who: &coordv1.Who{Name: "test"}, Count: 1, For: durationpb.New(0),
+			Renewed: durationpb.New(time.Second), Ttl: durationpb.New(10 * time.Second),
+		}}
 		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 			t.Error(diff)
 		}
