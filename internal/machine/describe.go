@@ -63,8 +63,8 @@ type SessionInfo struct {
 
 // describeFor answers a Describe; ErrNotFound if there is nothing of that name.
 func (m *Machine) describeFor(id park.ID, on park.Object) {
-	d := m.described(on)
-	if d == nil {
+	d := m.Describe(on)
+	if d.Empty() {
 		m.answer(id, park.NotFound, 0)
 		return
 	}
@@ -131,13 +131,12 @@ func armOf(arms []park.Arm, on park.Object) int {
 
 func (p *Party) size() int { return len(p.Who) + len(p.Note) + len(p.Value) }
 
-// described is the answer to Describe, nil if there is nothing of that name.
-func (m *Machine) described(on park.Object) *Description {
-	d := m.describe(on, maxParties, maxParties)
-	if len(d.Holders) == 0 && d.Waiting == 0 && d.Limit == 0 {
-		return nil
-	}
-	return d
+// Empty reports whether there is nothing of that name.
+func (d *Description) Empty() bool { return len(d.Holders) == 0 && d.Waiting == 0 && d.Limit == 0 }
+
+// Describe returns who holds and who waits.
+func (m *Machine) Describe(on park.Object) *Description {
+	return m.describe(on, maxParties, maxParties)
 }
 
 func (m *Machine) party(id park.ID, note string, since park.Clock) Party {

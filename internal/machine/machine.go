@@ -101,7 +101,7 @@ const (
 // Apply executes an entry whose increment is in nanoseconds. It is total: every command
 // in every state has a result. The result of a command is a park.Code, a []Renewal for
 // Renew, a SessionList for Sessions, an Opened for Open, a Called for Call, a *Description
-// (nil if there is nothing) for Describe, an ObjectList for List, and nil for Attach and
+// for Describe, an ObjectList for List, and nil for Attach and
 // Frame, which are answered by events. The events are in the order in which they must be
 // sent; both slices are the caller's. What happened to which object, Changes says.
 func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]any, []Event) {
@@ -135,7 +135,7 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 		case *Call:
 			results[i] = m.call(c)
 		case *Describe:
-			results[i] = m.described(c.On)
+			results[i] = m.Describe(c.On)
 		case *List:
 			results[i] = m.list(c)
 		default:

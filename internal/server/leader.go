@@ -135,6 +135,12 @@ func local(method string) bool {
 // forwardedKey marks the metadata of a call that another node has passed on.
 const forwardedKey = "coordd-forwarded-by"
 
+// stale says that a request asks for this node's own state.
+func stale(req any) bool {
+	r, ok := req.(interface{ GetStale() bool })
+	return ok && r.GetStale()
+}
+
 // target is the leader that a call is to be passed on to, "" if it is to be served here.
 func (s *Server) target(ctx context.Context, method string) (string, error) {
 	select {
@@ -159,6 +165,9 @@ func (s *Server) target(ctx context.Context, method string) (string, error) {
 
 // unary is the interceptor that passes unary calls on.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if stale(req) {
+		return handler(ctx, req)
+	}
 	leader, err := s.target(ctx, info.FullMethod)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,8 @@ import (
 // A Replica is this node's copy of the machine. The log drives it, from one goroutine;
 // everybody else may read.
 type Replica struct {
-	hub *hub
+	hub     *hub
+	journal *journal
 
 	// wake has a token when the run loop should look again: something falls due
 	// earlier than it was told, or the cluster became known.
@@ -40,6 +41,7 @@ type Replica struct {
 func NewReplica() *Replica {
 	return &Replica{
 		hub:     newHub(),
+		journal: newJournal(maxKept),
 		wake:    make(chan struct{}, 1),
 		founded: make(chan struct{}),
 		machine: machine.New(),
@@ -57,19 +59,20 @@ func (r *Replica) Apply(index uint64, e raftstore.Entry) ([]any, error) {
 		}
 		commands = append(commands, c)
 	}
-	results, events := r.apply(index, e.Increment, commands)
+	results, events, changes := r.apply(index, e.Increment, commands)
+	r.journal.append(changes, time.Now())
 	r.hub.dispatch(events)
 	clear(commands)
 	r.commands = commands[:0]
 	return results, nil
 }
 
-func (r *Replica) apply(index uint64, increment time.Duration, commands []machine.Command) ([]any, []machine.Event) {
+func (r *Replica) apply(index uint64, increment time.Duration, commands []machine.Command) ([]any, []machine.Event, []machine.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	results, events := r.machine.Apply(index, int64(increment), commands)
 	r.publish()
-	return results, events
+	return results, events, r.machine.Changes()
 }
 
 // publish tells those who wait that the state is another one. mu is held.
@@ -147,6 +150,7 @@ func (r *Replica) Restore(from io.Reader) error {
 	r.machine = m
 	r.publish()
 	r.mu.Unlock()
+	r.journal.reset(m.Revision())
 	r.hub.cutAll(func() error { return errNoLeader("stream", "") })
 	return nil
 }
@@ -205,6 +209,13 @@ func (r *Replica) waiting(on park.Object, n int) (bool, <-chan struct{}) {
 		r.changed = make(chan struct{})
 	}
 	return false, r.changed
+}
+
+// describe reads an object as it is here.
+func (r *Replica) describe(on park.Object) *machine.Description {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.Describe(on)
 }
 
 // clusterID is "" until the cluster is founded.

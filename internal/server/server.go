@@ -125,6 +125,7 @@ func New(cfg Config) (*Server, error) {
 	s.forward = newForwarder(s.cfg, s.leader)
 	s.grpc = grpc.NewServer(s.options()...)
 	coordv1.RegisterSessionServiceServer(s.grpc, &sessions{Server: s})
+	coordv1.RegisterInspectServiceServer(s.grpc, &inspect{Server: s})
 	coordv1.RegisterClusterServiceServer(s.grpc, &cluster{Server: s})
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)

@@ -1,0 +1,181 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+)
+
+const (
+	// frameChanges is how many changes go into one WatchResponse.
+	frameChanges = 256
+
+	// progressEvery is how often a watch of something that does not change is told how far
+	// it is: or it would have to begin anew after a cut, when all since is forgotten.
+	progressEvery = 5 * time.Second
+)
+
+// Watch implements coordv1.InspectServiceServer. It ends with this node's leadership, so
+// that it is never long behind a leader that it does not know of.
+func (i *inspect) Watch(req *coordv1.WatchRequest, ss grpc.ServerStreamingServer[coordv1.WatchResponse]) error {
+	on, err := watchedOf(req)
+	if err != nil {
+		return err
+	}
+	term := i.leading()
+	if term == 0 {
+		return errNoLeader("watch", i.leaderHint())
+	}
+	journal := i.cfg.Replica.journal
+	if last := journal.revision(); req.GetAfter() > last {
+		return invalid("watch: after is %d, and the last revision is %d; begin without it", req.GetAfter(), last)
+	}
+	w := journal.watch(on, req.GetAfter())
+	defer w.close()
+	if req.GetAfter() == 0 {
+		if err := i.begin(ss, w, 0); err != nil {
+			return err
+		}
+	}
+	progress := time.NewTicker(progressEvery)
+	defer progress.Stop()
+	for {
+		due, err := i.awaitWatch(ss.Context(), w, term, progress.C)
+		if err != nil {
+			return err
+		}
+		if err := i.sendWatch(ss, w, due); err != nil {
+			return err
+		}
+	}
+}
+
+// watchedOf says what is to be watched; a Name "" or a Kind 0 is all of them.
+func watchedOf(req *coordv1.WatchRequest) (park.Object, error) {
+	on := park.Object{Kind: kindOf(req.GetKind()), Name: req.GetName()}
+	switch {
+	case on.Kind == noKind && req.GetKind() != coordv1.Kind_KIND_UNSPECIFIED:
+		return on, invalid("watch: kind %d is not known to this version; choose another", req.GetKind())
+	case on.Kind == noKind && on.Name != "":
+		return on, invalid("watch: a name without a kind; say which kind")
+	case on.Name != "" && !park.ValidName(on.Name):
+		return on, invalid("watch: name is not 1 to %d bytes of UTF-8 without control characters; correct it", park.MaxName)
+	}
+	return on, nil
+}
+
+// awaitWatch waits until the watch may have something to say, or is to say at least how far
+// it is (due).
+func (i *inspect) awaitWatch(ctx context.Context, w *watcher, term uint64, progress <-chan time.Time) (due bool, err error) {
+	for {
+		_, changed := i.cfg.Log.Leadership()
+		if i.leading() != term {
+			return false, errNoLeader("watch", i.leaderHint())
+		}
+		select {
+		case <-w.ready:
+			return false, nil
+		case <-progress:
+			return true, nil
+		case <-changed:
+		case <-i.draining:
+			return false, errStopping()
+		case <-ctx.Done():
+			return false, status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+func (i *inspect) sendWatch(ss grpc.ServerStreamingServer[coordv1.WatchResponse], w *watcher, due bool) error {
+	b := w.take()
+	switch {
+	case b.skipped > 0 && w.on.Name != "":
+		return i.begin(ss, w, b.skipped)
+	case b.skipped > 0, due && len(b.changes) == 0:
+		first := b.upto
+		if len(b.changes) > 0 {
+			first = b.changes[0].Revision - 1
+		}
+		if err := ss.Send(&coordv1.WatchResponse{Skipped: b.skipped, Revision: first}); err != nil {
+			return err
+		}
+	}
+	for len(b.changes) > 0 {
+		n := min(len(b.changes), frameChanges)
+		out := &coordv1.WatchResponse{Changes: changesOf(b.changes[:n]), Revision: b.changes[n-1].Revision}
+		if b.changes = b.changes[n:]; len(b.changes) == 0 {
+			out.Revision = b.upto
+		}
+		if err := ss.Send(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin says where a watch begins, or begins again after changes that are no longer kept:
+// with the state of the one object that it is of, as it is in the log now.
+func (i *inspect) begin(ss grpc.ServerStreamingServer[coordv1.WatchResponse], w *watcher, skipped uint64) error {
+	out := &coordv1.WatchResponse{Skipped: skipped}
+	if w.on.Name == "" {
+		out.Revision = i.cfg.Replica.journal.revision()
+		w.goOn(out.Revision)
+		return ss.Send(out)
+	}
+	d, err := i.describe(ss.Context(), "watch", w.on)
+	if err != nil {
+		return err
+	}
+	w.goOn(d.Revision)
+	out.Present, out.Revision = descriptionOf(d), d.Revision
+	return ss.Send(out)
+}
+
+// describe reads an object through the log. One that is not there has nothing in it.
+func (i *inspect) describe(ctx context.Context, what string, on park.Object) (*machine.Description, error) {
+	result, err := i.propose(ctx, what, &machine.Describe{On: on})
+	if err != nil {
+		return nil, err
+	}
+	d, ok := result.(*machine.Description)
+	if !ok {
+		return nil, status.Error(codes.Internal, fmt.Sprintf("%s: the machine answered %T", what, result))
+	}
+	return d, nil
+}
+
+func changesOf(changes []machine.Change) []*coordv1.ObjectChange {
+	out := make([]*coordv1.ObjectChange, len(changes))
+	for i := range changes {
+		c := &changes[i]
+		out[i] = &coordv1.ObjectChange{
+			Revision:  c.Revision,
+			Type:      coordv1.ChangeType(c.Type),
+			Kind:      coordv1.Kind(c.On.Kind),
+			Name:      c.On.Name,
+			SessionId: uint64(c.ID.Session),
+			Who:       whoOf(c.Who),
+			Note:      c.Note,
+			Value:     c.Value,
+			Token:     uint64(c.Token),
+			Shared:    c.Shared,
+			Count:     c.N,
+			EndReason: coordv1.EndReason(c.Ending),
+		}
+		if c.Type == machine.ChangeGranted {
+			out[i].Waited = durationOf(c.Waited)
+		}
+		if c.Ending != 0 {
+			out[i].Held = durationOf(c.Held)
+		}
+	}
+	return out
+}
