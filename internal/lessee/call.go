@@ -5,19 +5,21 @@ import (
 	"slices"
 )
 
-// A call is what Start, StartOn or Leave began and what has no final outcome yet.
+// A call is what Start, StartOn, StartGive or Leave began and what has no final outcome yet.
 type call struct {
 	id    Call
 	class Class // 0 of Leave
 	phase phase
 	body  any
-	on    *call // the hold that it is about, of StartOn
+	on    *call // the hold that it is about, of StartOn and StartGive
+	gives bool  // Done, it ends that hold too: StartGive
 
 	seq    uint64 // in phases sent, held and limbo (there: of the old session)
 	endSeq uint64 // of its End; 0: not sent in this session
 
 	ending   bool   // End was called
 	recalled bool   // Recalled was given
+	denied   bool   // the server said that the hold is over, perhaps by a give
 	reason   Reason // of its loss
 
 	in         *list // that it is on, or nil
@@ -32,6 +34,7 @@ const (
 	held                // Granted was given
 	limbo               // a change, sent in the old session
 	lost                // Lost was given; End is owed
+	over                // has its final outcome
 )
 
 // A list is of calls, each in at most one list, so that any can leave at once.
@@ -79,7 +82,16 @@ func (l *Lessee) Start(class Class, body any) Call {
 // StartOn is Start of a change that is about a hold: the Op carries its seq as Target.
 // If the hold is lost first, or is not held, the outcome is Lost and nothing was changed.
 func (l *Lessee) StartOn(hold Call, body any) Call {
-	c := &call{class: ClassChange, body: body, on: l.calls[hold]}
+	return l.startOn(&call{class: ClassChange, body: body, on: l.calls[hold]})
+}
+
+// StartGive is StartOn of a change that, if it is Done, ends the hold too: the hold is
+// Ended just before, without an End. Otherwise the hold stays.
+func (l *Lessee) StartGive(hold Call, body any) Call {
+	return l.startOn(&call{class: ClassChange, body: body, on: l.calls[hold], gives: true})
+}
+
+func (l *Lessee) startOn(c *call) Call {
 	if c.on.holding() && !c.on.ending {
 		return l.start(c)
 	}
@@ -152,12 +164,17 @@ func (l *Lessee) unsent(c *call) bool {
 
 // finish gives c its final outcome and forgets it.
 func (l *Lessee) finish(c *call, o Outcome) {
+	if c.gives && o.Verdict == Done && c.on.holding() && !c.on.ending {
+		l.finish(c.on, Outcome{Verdict: Ended})
+	}
 	l.unlink(c)
 	l.release(c)
 	delete(l.calls, c.id)
 	c.body = nil
+	c.phase = over
 	o.Call = c.id
 	l.out = append(l.out, o)
+	l.loseDenied(c.on)
 }
 
 // unlink takes c off its list.
@@ -196,6 +213,7 @@ func (l *Lessee) askAnew(c *call) {
 	l.unlink(c)
 	l.release(c)
 	c.phase = queued
+	l.loseDenied(c.on)
 	if c.on != nil && (!c.on.holding() || c.on.ending) {
 		l.finish(c, c.on.lostOutcome())
 		return
@@ -205,6 +223,25 @@ func (l *Lessee) askAnew(c *call) {
 }
 
 func (c *call) holding() bool { return c != nil && c.phase == held }
+
+// loseDenied loses a hold that the server says is over, unless a give is outstanding that
+// may be why: its answer follows.
+func (l *Lessee) loseDenied(c *call) {
+	if c.holding() && c.denied && !c.ending && !l.beingGiven(c) {
+		l.loseHoldAlone(c, ReasonEnded)
+	}
+}
+
+// beingGiven reports whether the server may have ended c's hold by a give.
+func (l *Lessee) beingGiven(hold *call) bool {
+	// order-free: it asks for any
+	for _, c := range l.session.ops {
+		if c.gives && c.on == hold && c.phase == sent {
+			return true
+		}
+	}
+	return false
+}
 
 // lostOutcome is the outcome of a change about c, which is nil or not held.
 func (c *call) lostOutcome() Outcome {

@@ -15,6 +15,13 @@
 // call has exactly one final outcome: Done, Refused, Ended or Unknown, and for a change
 // about a hold that was lost before it, Lost.
 //
+// # A give
+//
+// A give is a change that hands the hold it is about to somebody else, or fails and leaves
+// it (StartGive). Done, the hold is Ended just before, unless an End of it is outstanding,
+// which then settles it; after an End, or in any other way, a give is like every change. A
+// hold that is lost first is Lost, and what its give did is found out apart from it.
+//
 // # Invariants
 //
 //  1. A seq is given when a frame emits its op, rising by one, and names that op until the
@@ -43,7 +50,11 @@
 //     that cancelled work can stop before its locks are given to others: the next Attach
 //     ends the old session at once (A5). It is not waited for if nothing was held, and so
 //     not before the first session.
-//  9. Outputs depend on inputs alone: no map order reaches them.
+//  9. After a lost stream the server says that a hold which was given is over before it
+//     repeats the give's Done. So such a word on a hold is only remembered while a give
+//     of it is outstanding; if the last of them is answered and the hold is still here, it
+//     is lost.
+//  10. Outputs depend on inputs alone: no map order reaches them.
 //
 // # Loss
 //
@@ -56,6 +67,6 @@
 //
 // # Misuse
 //
-// Start, StartOn and Leave after Leave panic. No other input does, whatever the server
+// Start, StartOn, StartGive and Leave after Leave panic. No other input does, whatever the server
 // and the network do.
 package lessee

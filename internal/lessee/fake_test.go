@@ -37,6 +37,7 @@ type fakeCall struct {
 	body *body // nil of an End, a no-op, a Leave
 	is   fakeState
 	kept Verdict
+	gave bool // it is over by a give
 }
 
 type fakeState uint8
@@ -52,7 +53,7 @@ const (
 type body struct {
 	kind    bodyKind
 	lock    int
-	open    bool // of bodyGated: it may take effect
+	open    bool // of bodyGated: it may take effect; of bodyGive: somebody waits
 	effects int  // of changes
 	askedIn *fakeSession
 }
@@ -67,6 +68,7 @@ const (
 	bodyRefused                 // a change that is refused
 	bodyGated                   // a change that waits until its gate opens
 	bodyOn                      // a change about a hold
+	bodyGive                    // one that gives it away
 )
 
 // A down is a message to the client: one of its parts is set.
@@ -303,6 +305,9 @@ func (f *fake) again(c *fakeCall) {
 	switch c.is {
 	case isParked: // it joins the first try
 	case isOver:
+		if c.gave {
+			f.seen["over by a give, before that is heard"]++
+		}
 		f.answer(c, Over)
 	case isHeld:
 		f.seen["hold answered again"]++
@@ -361,6 +366,14 @@ func (f *fake) doBody(c *fakeCall, target uint64) {
 		} else {
 			f.answer(c, Refused)
 		}
+	case bodyGive:
+		hold := f.call(c.s, target)
+		if hold.is != isHeld || !c.body.open {
+			f.answer(c, Refused)
+			return
+		}
+		hold.is, hold.gave = isOver, true
+		f.change(c)
 	}
 }
 

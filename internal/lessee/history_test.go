@@ -17,7 +17,7 @@ import (
 // environment the answers are written instead of compared: read the diff.
 //
 //	new [ttl=10s] [endearly=1s]
-//	start wait|read|change NAME      starton HOLD NAME      end NAME      leave NAME
+//	start wait|read|change NAME      starton|give HOLD NAME      end NAME      leave NAME
 //	connect TIME      attached TIME SESSION last=N [epoch=N] [oldlast=N] [gone] [SEQ=VERDICT...]
 //	disconnect [epoch=N]      frame [max=N]      receive TIME [epoch=N] SEQ=VERDICT...
 //	renew TIME      renewed TIME start=TIME [session=N] ok|over|revoked
@@ -174,7 +174,7 @@ func (h *history) run(line string) string {
 			TTL:      in.duration("ttl", "10s"),
 			EndEarly: in.duration("endearly", "0s"),
 		})
-	case "start", "starton", "end", "leave":
+	case "start", "starton", "give", "end", "leave":
 		h.call(verb, in)
 	case "connect", "attached", "disconnect", "frame", "receive":
 		out = h.stream(verb, in)
@@ -199,6 +199,9 @@ func (h *history) call(verb string, in *input) {
 	case "starton":
 		hold := h.calls[in.next()]
 		c = h.l.StartOn(hold, in.words[0])
+	case "give":
+		hold := h.calls[in.next()]
+		c = h.l.StartGive(hold, in.words[0])
 	case "end":
 		h.l.End(h.calls[in.next()])
 		return

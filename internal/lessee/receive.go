@@ -45,7 +45,8 @@ func (l *Lessee) answerHeld(c *call, a Answer) {
 		l.stream.pendAcks.add(a.Seq)
 		l.loseHoldAlone(c, ReasonRevoked)
 	case final(a.Verdict) && !c.ending: // with an End outstanding it is the echo of that
-		l.loseHoldAlone(c, ReasonEnded)
+		c.denied = true
+		l.loseDenied(c)
 	}
 }
 

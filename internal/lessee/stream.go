@@ -174,7 +174,7 @@ func (l *Lessee) Frame(max int) (f Frame, ok bool) {
 }
 
 // dropMoot ends a change that is to be sent again, and so was never done, if the hold that
-// it is about was revoked meanwhile.
+// it is about was revoked or given away meanwhile.
 func (l *Lessee) dropMoot(seq uint64) {
 	if c := l.session.ops[seq]; c != nil && c.seq == seq && c.on != nil && !c.on.holding() {
 		l.finish(c, c.on.lostOutcome())
@@ -186,17 +186,18 @@ func (l *Lessee) nextNew() *call {
 	if l.leave != nil && l.leave.phase == sent {
 		return nil // nothing follows it
 	}
-	if l.redo.n > 0 && !l.session.revoked {
-		return l.nextRedo()
-	}
 	for {
 		c := l.queue.first
-		if c == nil {
+		switch {
+		case l.redo.n > 0 && !l.session.revoked:
+			c = l.nextRedo()
+		case c == nil:
 			return nil
+		default:
+			l.queue.remove(c)
 		}
-		l.queue.remove(c)
 		if c.phase == queued && c.on != nil && !c.on.holding() {
-			l.finish(c, c.on.lostOutcome()) // revoked meanwhile
+			l.finish(c, c.on.lostOutcome()) // revoked or given away meanwhile
 			continue
 		}
 		return c

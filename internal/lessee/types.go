@@ -32,8 +32,8 @@ const (
 	// Over says that the machine applied it before and no longer knows what came of it;
 	// only from the server, resolved by the lessee.
 	Over
-	// Ended says that the call was given to End, or to the session's Leave, and neither
-	// waits nor holds any more. Final.
+	// Ended says that the call was given to End, or to the session's Leave, or its hold to
+	// somebody else by a give, and it neither waits nor holds any more. Final.
 	Ended
 	// Recalled says that an operator wants the hold back: treat it as lost, for
 	// ReasonRevoked. End is still owed and is the answer. Comes once a hold; a Lost may

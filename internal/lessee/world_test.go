@@ -18,9 +18,11 @@ func TestAnyHistory(t *testing.T) {
 	missing := func() (states []string) {
 		for _, state := range []string{
 			"asked anew in its session", "asked anew in the next session", "end raced a grant",
-			"frame of an old stream", "granted in a revoked session",
+			"ended while it is given", "frame of an old stream",
+			"give refused", "given", "given and recalled", "given in a lost session",
+			"granted in a revoked session",
 			"hold answered again", "late open", "lost, reason 1", "lost, reason 2", "lost, reason 3",
-			"never sent, ended", "noop", "recalled",
+			"never sent, ended", "noop", "over by a give, before that is heard", "recalled",
 			"replaced too late", "replay on one stream", "result kept over a loss",
 			"revoked unheard", "unknown",
 		} {
@@ -99,6 +101,7 @@ type user struct {
 	class Class
 	body  *body
 	on    *user
+	gives []*user // of this hold
 	is    userState
 	ended bool
 	told  Verdict // the final outcome
@@ -251,8 +254,25 @@ func (w *world) startOn() {
 		}
 	}
 	u := &user{class: ClassChange, body: &body{kind: bodyOn}, on: on}
-	u.call = w.l.StartOn(on.call, u.body)
+	if rapid.Bool().Draw(w.t, "give") {
+		u.body.kind, u.body.open = bodyGive, rapid.Bool().Draw(w.t, "open")
+		on.gives = append(on.gives, u)
+		u.call = w.l.StartGive(on.call, u.body)
+	} else {
+		u.call = w.l.StartOn(on.call, u.body)
+	}
 	w.add(u)
+}
+
+// given reports whether the hold was given away; with open set, only by a give whose
+// outcome has not come yet.
+func (u *user) given(open bool) bool {
+	for _, g := range u.gives {
+		if g.body.effects > 0 && (g.is != done || !open) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) add(u *user) {
@@ -269,6 +289,11 @@ func (w *world) end() {
 	for _, c := range w.f.calls {
 		if c.body == u.body && c.is == isHeld && u.is == waiting {
 			w.seen["end raced a grant"]++
+		}
+	}
+	for _, g := range u.gives {
+		if g.is == waiting && u.is == holding {
+			w.seen["ended while it is given"]++
 		}
 	}
 	w.l.End(u.call)
@@ -430,7 +455,7 @@ func (w *world) check() {
 		w.t.Fatalf("session %d is over at %v, its client believes in it until %v", id, w.now(), deadline)
 	}
 	for _, u := range w.users {
-		if u.is == holding && !u.ended && !s.over && !w.holds(s, u.body) {
+		if u.is == holding && !u.ended && !s.over && !w.holds(s, u.body) && !u.given(true) {
 			w.t.Fatalf("call %d is believed held, and is not", u.call)
 		}
 	}
@@ -464,6 +489,9 @@ func (w *world) outcome(o Outcome) {
 	if o.Body != nil && o.Body != any(u.body) {
 		w.t.Fatalf("call %d is told what another got", o.Call)
 	}
+	if o.Verdict == Lost && u.on == nil && o.Reason == ReasonEnded && w.l.live() {
+		w.t.Fatalf("call %d is told that its hold is over, in a session that goes on", u.call)
+	}
 	w.see(u, o)
 	if err := u.hear(o, w.l.leave != nil); err != nil {
 		w.t.Fatalf("call %d, class %d, state %d, ended %v: %v: %v", u.call, u.class, u.is, u.ended, o, err)
@@ -486,6 +514,14 @@ func (w *world) see(u *user, o Outcome) {
 		w.seen["unknown"]++
 	case o.Verdict == Ended && u.body.askedIn == nil:
 		w.seen["never sent, ended"]++
+	case o.Verdict == Ended && !u.ended && u.is == recalling:
+		w.seen["given and recalled"]++
+	case o.Verdict == Ended && !u.ended && u.is == holding:
+		w.seen["given"]++
+	case o.Verdict == Done && u.body.kind == bodyGive && u.on.is == bereft:
+		w.seen["given in a lost session"]++
+	case o.Verdict == Refused && u.body.kind == bodyGive && u.on.is == holding:
+		w.seen["give refused"]++
 	}
 }
 
@@ -509,10 +545,13 @@ func (u *user) hear(o Outcome, left bool) error {
 		ok = u.body.effects == 0 && (u.on.is != holding || u.on.ended)
 	case Done:
 		ok = u.class == ClassChange && u.body.effects == 1 || u.class == ClassRead && !u.ended
+		if u.body.kind == bodyGive {
+			ok = ok && (u.on.is == done || u.on.is == bereft || u.on.ended) // it was told first
+		}
 	case Refused:
 		ok = u.body.effects == 0 && (u.class == ClassChange || !u.ended)
 	case Ended:
-		ok = (u.ended || left) && u.body.effects == 0
+		ok = (u.ended || left || u.given(true)) && u.body.effects == 0
 	case Unknown:
 		ok = u.class == ClassChange
 	default:
