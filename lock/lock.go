@@ -14,8 +14,10 @@ const (
 	MaxPermits = 1 << 40
 
 	// MaxHeld bounds the holds and MaxSemaphores the limits of the whole room, both
-	// when a call is admitted.
-	MaxHeld       = 1_000_000
+	// when a call is admitted. A million locks may be held for good, and beside them as
+	// many come and go as one session may have calls: a room that is full of those that
+	// stay would refuse everybody else.
+	MaxHeld       = 1<<20 + 1<<16
 	MaxSemaphores = 1_000_000
 )
 
