@@ -8,11 +8,15 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"coordd.dev/internal/peer"
 )
+
+// minSnapshotInterval is raft's own.
+const minSnapshotInterval = 5 * time.Millisecond
 
 // A Config is what a node is told. Its flags are its documentation.
 type Config struct {
@@ -28,6 +32,9 @@ type Config struct {
 
 	Join            []string
 	BootstrapExpect int
+
+	SnapshotEntries  uint64 // how many make one due; 0: the engine's default
+	SnapshotInterval time.Duration
 
 	Engine    string // "raft"
 	LogFormat string // "text" or "json"
@@ -73,6 +80,8 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.AdvertisePeer, "advertise-peer", "", "`address` where nodes reach this node, as in --join (default --listen-peer)")
 	f.StringSliceVar(&c.Join, "join", nil, "peer `addresses` of the nodes that form the cluster, this one's included; ignored once there is data")
 	f.IntVar(&c.BootstrapExpect, "bootstrap-expect", 0, "how `many` nodes form the cluster; 0 with --join: only join one that exists")
+	f.Uint64Var(&c.SnapshotEntries, "snapshot-entries", 16<<10, "take a snapshot once the log has `so many` entries behind the last one")
+	f.DurationVar(&c.SnapshotInterval, "snapshot-interval", 30*time.Second, "look whether one is due after this `time`, or up to twice that")
 	f.StringVar(&c.Engine, "engine", "raft", "what replicates the log: `raft`")
 	f.String("config", "", "JSON `file` with settings")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`text|json`")
@@ -142,6 +151,9 @@ func (c *Config) validate() error {
 	}
 	if c.DataDir == "" {
 		fault("--data-dir: must not be empty")
+	}
+	if c.SnapshotInterval != 0 && c.SnapshotInterval < minSnapshotInterval {
+		fault("--snapshot-interval %v: must be at least %v", c.SnapshotInterval, minSnapshotInterval)
 	}
 	if c.BootstrapExpect < 0 {
 		fault("--bootstrap-expect %d: must not be negative", c.BootstrapExpect)

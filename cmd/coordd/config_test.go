@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
@@ -33,7 +34,7 @@ func settings(t *testing.T, args, environ []string, file string) (Config, []stri
 
 func TestPrecedence(t *testing.T) {
 	file := `{"name": "file", "data-dir": "file", "listen-peer": "file:1", "join": ["x:1", "y:1"],
-		"bootstrap-expect": 2, "pprof": true, "log-level": "warn"}`
+		"bootstrap-expect": 2, "snapshot-entries": 7, "pprof": true, "log-level": "warn"}`
 	environ := []string{"HOME=/", "COORDD_NAME=env", "COORDD_DATA_DIR=env", "COORDD_JOIN=a:1,b:1", "COORDD_LOG_FORMAT="}
 	got, warnings, err := settings(t, []string{"--name", "flag"}, environ, file)
 	if err != nil || len(warnings) > 0 {
@@ -42,6 +43,7 @@ func TestPrecedence(t *testing.T) {
 	want := Config{
 		Name: "flag", DataDir: "env", ListenClient: "127.0.0.1:7600", ListenPeer: "file:1", ListenAdmin: "127.0.0.1:7602",
 		Join: []string{"a:1", "b:1"}, BootstrapExpect: 2, Engine: "raft", LogFormat: "text", LogLevel: slog.LevelWarn, Pprof: true,
+		SnapshotEntries: 7, SnapshotInterval: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -138,6 +140,8 @@ func TestValidate(t *testing.T) {
 		{[]string{"--name", ""}, "--name"},
 		{[]string{"--data-dir", ""}, "--data-dir"},
 		{[]string{"--bootstrap-expect", "-1"}, "--bootstrap-expect -1"},
+		{[]string{"--snapshot-interval", "1ms"}, "--snapshot-interval 1ms: must be at least 5ms"},
+		{[]string{"--snapshot-interval", "-1s"}, "--snapshot-interval -1s"},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {

@@ -240,6 +240,9 @@ func (n *node) openEngine(identity *peer.Identity, disk *hraft.Disk, mux *peer.M
 		SnapshotStore: disk.SnapshotStore,
 		Bootstrap:     bootstrap,
 		Logger:        n.raft,
+
+		SnapshotEntries:  n.cfg.SnapshotEntries,
+		SnapshotInterval: n.cfg.SnapshotInterval,
 	})
 	if err != nil {
 		return nil, err
