@@ -26,5 +26,6 @@
 // before it is settled. Waiting for a new term instead would wait for ever on a single
 // node.
 //
-// It does not know what a command means, does not retry, and reads no wall clock.
+// What it measures it tells internal/telemetry. It does not know what a command means, does
+// not retry, and reads the wall clock for nothing but the times of spans.
 package raftstore

@@ -7,6 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"coordd.dev/internal/telemetry"
 	"coordd.dev/raftstore/internal/latest"
 )
 
@@ -22,6 +26,10 @@ type Config struct {
 	// AppendTimeout bounds one entry, after which its outcome is unknown and this
 	// leadership is over; default 10 s.
 	AppendTimeout time.Duration
+
+	// TracerProvider and MeterProvider default to OpenTelemetry's global ones.
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
 }
 
 func (c Config) withDefaults() Config {
@@ -42,6 +50,7 @@ func (c Config) withDefaults() Config {
 type Log struct {
 	engine     Engine
 	cfg        Config
+	telemetry  *telemetry.Log
 	leadership *latest.Value[Leadership]
 	waiters    sync.Pool     // of *waiter
 	wake       chan struct{} // of one: there is work for a goroutine that was asleep
@@ -72,6 +81,7 @@ func NewLog(engine Engine, cfg Config) *Log {
 	l := &Log{
 		engine:     engine,
 		cfg:        cfg.withDefaults(),
+		telemetry:  telemetry.NewLog(cfg.TracerProvider, cfg.MeterProvider),
 		leadership: latest.New(Leadership{}),
 		wake:       make(chan struct{}, 1),
 		cancel:     cancel,
@@ -90,13 +100,16 @@ func NewLog(engine Engine, cfg Config) *Log {
 // Propose hands a command to the log and returns its result once it is applied here.
 // Errors: ErrNotLeader, ErrOverloaded, ErrClosed, and that of a ctx that had ended
 // before: never committed. ErrUnknown (also when ctx ends after the command was taken):
-// perhaps. The log keeps cmd.
+// perhaps. The log keeps cmd. A span of ctx is that of which the command is part, as in
+// Submit.
 func (l *Log) Propose(ctx context.Context, cmd []byte) (index uint64, result any, err error) {
 	if ctx.Err() != nil {
 		return 0, nil, fmt.Errorf("propose: %w", context.Cause(ctx))
 	}
 	w, _ := l.waiters.Get().(*waiter)
-	if err := l.take(command{data: cmd, done: w.done}, Ordinary); err != nil {
+	c := command{data: cmd, done: w.done, traced: l.telemetry.Proposal(trace.SpanContextFromContext(ctx))}
+	if err := l.take(c, Ordinary); err != nil {
+		c.traced.End(nil, err)
 		l.waiters.Put(w)
 		return 0, nil, err
 	}
@@ -117,9 +130,14 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (index uint64, result any
 // will the later ones of the same leadership. done is called once and must not block:
 // from the goroutine of the log, or, if the command is refused at once, from Submit
 // itself. It may be nil. The log keeps cmd.
-func (l *Log) Submit(cmd []byte, u Urgency, done func(index uint64, result any, err error)) {
-	if err := l.take(command{data: cmd, done: done}, u); err != nil && done != nil {
-		done(0, nil, err)
+//
+// parents are the spans of which the command is part, here or on another machine; mostly
+// none. Each that is sampled gets a child coord.propose, from here to done, and in it
+// coord.commit, for as long as the engine has the entry.
+func (l *Log) Submit(cmd []byte, u Urgency, done func(index uint64, result any, err error), parents ...trace.SpanContext) {
+	c := command{data: cmd, done: done, traced: l.telemetry.Proposal(parents...)}
+	if err := l.take(c, u); err != nil {
+		c.answer(nil, nil, err)
 	}
 }
 

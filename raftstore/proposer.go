@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"coordd.dev/internal/telemetry"
 )
 
 // retryAfter is how long a node that leads, and could not append, waits for the engine
@@ -95,7 +97,7 @@ func (p *proposer) renew(old State) (State, <-chan struct{}) {
 
 // commit appends the batch and answers its commands.
 func (p *proposer) commit(ctx context.Context, term uint64) error {
-	index, results, err := p.append(ctx, term)
+	entry, results, err := p.append(ctx, term)
 	size := 0
 	for i := range p.batch {
 		size += p.batch[i].size()
@@ -103,14 +105,12 @@ func (p *proposer) commit(ctx context.Context, term uint64) error {
 	p.log.mu.Lock()
 	p.log.bytes -= size
 	p.log.mu.Unlock()
-	for i, c := range p.batch {
-		switch {
-		case c.done == nil:
-		case err != nil:
-			c.done(0, nil, err)
-		default:
-			c.done(index, results[i], nil)
+	for i := range p.batch {
+		var result any
+		if err == nil {
+			result = results[i]
 		}
+		p.batch[i].answer(&entry, result, err)
 	}
 	clear(p.batch)
 	p.batch = p.batch[:0]
@@ -118,7 +118,7 @@ func (p *proposer) commit(ctx context.Context, term uint64) error {
 }
 
 // append proposes the batch, which may be empty, as one entry.
-func (p *proposer) append(ctx context.Context, term uint64) (uint64, []any, error) {
+func (p *proposer) append(ctx context.Context, term uint64) (telemetry.Entry, []any, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.AppendTimeout)
 	defer cancel()
 	size := 0
@@ -130,11 +130,17 @@ func (p *proposer) append(ctx context.Context, term uint64) (uint64, []any, erro
 	data := AppendEntry(make([]byte, 0, entrySize(len(p.batch), size)),
 		Entry{Term: term, Increment: p.increment(term), Commands: p.commands})
 	clear(p.commands)
+	e := telemetry.Entry{Commands: len(p.batch), Handed: time.Now()}
 	index, results, err := p.engine.Append(ctx, data)
+	e.Returned = time.Now()
 	if err == nil && len(results) != len(p.batch) {
 		err = fmt.Errorf("%w: %w: %d, %d", ErrUnknown, errResults, len(results), len(p.batch))
 	}
-	return index, results, err
+	if err == nil {
+		e.Index = index
+		p.log.telemetry.Committed(e)
+	}
+	return e, results, err
 }
 
 // increment is the time since the previous entry of this term was proposed, whatever
@@ -193,10 +199,8 @@ func (p *proposer) stopLeading(err error) {
 		err = ErrClosed
 	}
 	l.mu.Unlock()
-	for _, c := range waiting {
-		if c.done != nil {
-			c.done(0, nil, err)
-		}
+	for i := range waiting {
+		waiting[i].answer(nil, nil, err)
 	}
 }
 

@@ -1,9 +1,27 @@
 package raftstore
 
+import "coordd.dev/internal/telemetry"
+
 // A command waits for its entry.
 type command struct {
-	data []byte
-	done func(index uint64, result any, err error) // may be nil
+	data   []byte
+	done   func(index uint64, result any, err error) // may be nil
+	traced *telemetry.Proposal                       // nil of all but few
+}
+
+// answer ends the command. e is nil if it got into no entry; its index is 0 if err is not
+// nil.
+func (c *command) answer(e *telemetry.Entry, result any, err error) {
+	if c.traced != nil {
+		c.traced.End(e, err)
+	}
+	switch {
+	case c.done == nil:
+	case e == nil:
+		c.done(0, nil, err)
+	default:
+		c.done(e.Index, result, err)
+	}
 }
 
 // size is what a command counts for: its bytes and what it costs to keep it.

@@ -28,16 +28,18 @@ var arrows = map[string][]string{
 	"internal/lessee":  {},
 	"internal/durable": {},
 
-	"raftstore":                 {"raftstore/internal/latest"},
+	"internal/telemetry": {},
+
+	"raftstore":                 {"internal/telemetry", "raftstore/internal/latest"},
 	"raftstore/internal/latest": {},
 	"raftstore/hraft":           {"internal/durable", "raftstore", "raftstore/internal/latest"},
 	"raftstore/enginetest":      {"raftstore", "raftstore/internal/latest"},
 	"raftstore/hraft/hrafttest": {"raftstore", "raftstore/hraft"},
 
-	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "election", "internal/park", "raftstore"},
+	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "election", "internal/park", "internal/telemetry", "raftstore"},
 	"internal/peer":   {"api/coord/v1", "internal/durable", "raftstore"},
 
-	"client":       {"api/coord/v1", "internal/lessee"},
+	"client":       {"api/coord/v1", "internal/lessee", "internal/telemetry"},
 	"client/fence": {"client"},
 
 	"cmd/coordctl": {"api/coord/v1", "client"},
