@@ -29,6 +29,7 @@ type cluster struct {
 	network *hrafttest.Network
 	nodes   []*member
 	conns   []*grpc.ClientConn // of the clients, by node
+	change  func(*server.Config, *raftstore.Config)
 }
 
 // member is one node. What it serves clients is at its host, port 7600.
@@ -46,7 +47,13 @@ type member struct {
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{t: t, network: hrafttest.NewNetwork()}
+	return startClusterOf(t, func(*server.Config, *raftstore.Config) {})
+}
+
+// startClusterOf starts one of nodes whose configuration is changed.
+func startClusterOf(t *testing.T, change func(*server.Config, *raftstore.Config)) *cluster {
+	t.Helper()
+	c := &cluster{t: t, network: hrafttest.NewNetwork(), change: change}
 	for _, id := range []string{"n1", "n2", "n3"} {
 		c.nodes = append(c.nodes, c.startMember(id, new(hrafttest.Disk)))
 		c.conns = append(c.conns, c.dial(id))
@@ -75,15 +82,19 @@ func (c *cluster) startMember(id string, disk *hrafttest.Disk) *member {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	n.log = raftstore.NewLog(n.engine, raftstore.Config{})
-	n.server, err = server.New(server.Config{
-		Replica: n.replica, Log: n.log, NodeID: id, ClusterID: "c1",
+	cfg := server.Config{
+		Replica: n.replica, NodeID: id, ClusterID: "c1",
 		Locate: func(_ context.Context, node string) (string, error) { return node + ":7600", nil },
 		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
 			return c.network.Dial(ctx, id+":0", addr)
 		},
 		Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	var logCfg raftstore.Config
+	c.change(&cfg, &logCfg)
+	n.log = raftstore.NewLog(n.engine, logCfg)
+	cfg.Log = n.log
+	n.server, err = server.New(cfg)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -140,7 +141,7 @@ func (c *passage) pump(ss grpc.ServerStream, up grpc.ClientStream, in protorefle
 func (f *forwarder) begin(ctx context.Context, to route, method string) (context.Context, *passage, error) {
 	addr, err := f.leader.find(ctx, to.node)
 	if err != nil {
-		f.cfg.Logger.Warn("forward", "method", method, "err", err)
+		f.cfg.Logger.WarnContext(ctx, "forward", "method", method, "err", err)
 		return nil, nil, errNoLeader(method, "")
 	}
 	f.mu.Lock()
@@ -152,7 +153,7 @@ func (f *forwarder) begin(ctx context.Context, to route, method string) (context
 	if err != nil {
 		return nil, nil, fmt.Errorf("forward %s to %s: %w", method, addr, err)
 	}
-	ctx, cancel := context.WithCancelCause(outgoing(ctx, f.cfg.NodeID))
+	ctx, cancel := context.WithCancelCause(f.outgoing(ctx))
 	c := &passage{f: f, leader: to.node, conn: conn, cancel: cancel}
 	f.calls[c] = struct{}{}
 	return ctx, c, nil
@@ -186,8 +187,9 @@ func (c *passage) fault(ctx context.Context, err error, reason coordv1.Reason) e
 		c.conn.addr, status.Convert(err).Message()), nil)
 }
 
-// outgoing carries a call's metadata over, marks it, and keeps its deadline.
-func outgoing(ctx context.Context, node string) context.Context {
+// outgoing carries a call's metadata over, marks it, and keeps its deadline. What the
+// propagator reads it writes anew: on the leader the parent is the span of this call.
+func (f *forwarder) outgoing(ctx context.Context) context.Context {
 	out := metadata.MD{}
 	in, _ := metadata.FromIncomingContext(ctx)
 	for key, values := range in {
@@ -195,7 +197,10 @@ func outgoing(ctx context.Context, node string) context.Context {
 			out[key] = values
 		}
 	}
-	out.Set(forwardedKey, node)
+	for _, key := range f.cfg.Propagator.Fields() {
+		out.Delete(key)
+	}
+	out.Set(forwardedKey, f.cfg.NodeID)
 	return metadata.NewOutgoingContext(ctx, out)
 }
 
@@ -238,6 +243,7 @@ func (f *forwarder) dialOptions() []grpc.DialOption {
 		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout}),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler(f.cfg.rpcTelemetry()...)),
 	}
 }
 

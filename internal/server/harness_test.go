@@ -183,8 +183,20 @@ type node struct {
 // need.
 func start(t *testing.T, change func(*server.Config, *raftstore.Config)) *node {
 	t.Helper()
+	return startIn(t, raftstore.State{CaughtUp: true}, change)
+}
+
+// startBehind is start of a node that has yet to catch up with the log.
+func startBehind(t *testing.T, change func(*server.Config, *raftstore.Config)) *node {
+	t.Helper()
+	return startIn(t, raftstore.State{}, change)
+}
+
+func startIn(t *testing.T, state raftstore.State, change func(*server.Config, *raftstore.Config)) *node {
+	t.Helper()
 	n := &node{t: t, replica: server.NewReplica(), lis: bufconn.Listen(1 << 16), served: make(chan error, 1)}
 	n.engine = newEngine(n.replica)
+	n.engine.state = state
 	cfg := server.Config{
 		Replica: n.replica, NodeID: "n1", NodeName: "one", ClusterID: "c1", Version: "test",
 		Locate: func(_ context.Context, id string) (string, error) { return "addr-" + id, nil },

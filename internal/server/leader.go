@@ -125,11 +125,14 @@ func (s *Server) route(ctx context.Context, what string) (leader string, err err
 	}
 }
 
+// protocolPrefix is that of the methods of coord.v1.
+const protocolPrefix = "/coord.v1."
+
 // local says that a method is answered by the node that is asked: of coord.v1 only
 // Status, and everything that is not of coord.v1.
 func local(method string) bool {
-	return !strings.HasPrefix(method, "/coord.v1.") ||
-		strings.HasPrefix(method, "/coord.v1.ClusterService/")
+	return !strings.HasPrefix(method, protocolPrefix) ||
+		strings.HasPrefix(method, protocolPrefix+"ClusterService/")
 }
 
 // forwardedKey marks the metadata of a call that another node has passed on.

@@ -6,10 +6,12 @@ import (
 	"io"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
+	"coordd.dev/internal/telemetry"
 	"coordd.dev/raftstore"
 )
 
@@ -28,6 +30,10 @@ type Replica struct {
 	// commands is the one entry that is being applied; kept for its memory, and only
 	// the log's goroutine uses it.
 	commands []machine.Command
+
+	// telemetry is set once the node has caught up with the log: what it applies before
+	// that happened long ago, and was counted then.
+	telemetry atomic.Pointer[telemetry.Server]
 
 	mu      sync.Mutex
 	machine *machine.Machine // only Apply and Restore change it
@@ -59,9 +65,13 @@ func (r *Replica) Apply(index uint64, e raftstore.Entry) ([]any, error) {
 		}
 		commands = append(commands, c)
 	}
+	began := time.Now()
 	results, events, changes := r.apply(index, e.Increment, commands)
-	r.journal.append(changes, time.Now())
+	r.journal.append(changes, began)
 	r.hub.dispatch(events)
+	if t := r.telemetry.Load(); t != nil {
+		t.Entry(time.Since(began))
+	}
 	clear(commands)
 	r.commands = commands[:0]
 	return results, nil

@@ -11,6 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -18,6 +23,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/telemetry"
 	"coordd.dev/raftstore"
 )
 
@@ -56,6 +62,11 @@ type Config struct {
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// Logger defaults to slog.Default.
 	Logger *slog.Logger
+
+	// These default to OpenTelemetry's global ones.
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
+	Propagator     propagation.TextMapPropagator
 }
 
 func (c Config) validate() error {
@@ -85,19 +96,29 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = otel.GetTracerProvider()
+	}
+	if c.MeterProvider == nil {
+		c.MeterProvider = otel.GetMeterProvider()
+	}
+	if c.Propagator == nil {
+		c.Propagator = otel.GetTextMapPropagator()
+	}
 	return c
 }
 
 // A Server serves coord.v1, health and reflection for one node, and keeps the cluster's
 // clock running while the node leads.
 type Server struct {
-	cfg      Config
-	grpc     *grpc.Server
-	health   *health.Server
-	leader   *leader
-	forward  *forwarder
-	renewals *gatherer
-	founding atomic.Bool // the Bootstrap is in the log, its outcome is not known
+	cfg       Config
+	grpc      *grpc.Server
+	health    fitness
+	telemetry *telemetry.Server
+	leader    *leader
+	forward   *forwarder
+	renewals  *gatherer
+	founding  atomic.Bool // the Bootstrap is in the log, its outcome is not known
 
 	cancel   context.CancelFunc
 	running  sync.WaitGroup // the run loop, readers of streams, lookups
@@ -116,19 +137,21 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg:      cfg.withDefaults(),
-		health:   health.NewServer(),
+		health:   fitness{Server: health.NewServer()},
 		renewals: &gatherer{log: cfg.Log},
 		stopping: make(chan struct{}),
 		draining: make(chan struct{}),
 	}
 	s.leader = newLeader(s.cfg.Locate)
 	s.forward = newForwarder(s.cfg, s.leader)
+	s.telemetry = telemetry.NewServer(s.cfg.TracerProvider, s.cfg.MeterProvider, s.gauges)
 	s.grpc = grpc.NewServer(s.options()...)
 	coordv1.RegisterSessionServiceServer(s.grpc, &sessions{Server: s})
 	coordv1.RegisterInspectServiceServer(s.grpc, &inspect{Server: s})
 	coordv1.RegisterClusterServiceServer(s.grpc, &cluster{Server: s})
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
+	s.health.services = servicesOf(s.grpc)
 
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -153,6 +176,7 @@ func (s *Server) options() []grpc.ServerOption {
 			MinTime: minPing, PermitWithoutStream: true,
 		}),
 		grpc.WaitForHandlers(true),
+		grpc.StatsHandler(otelgrpc.NewServerHandler(s.cfg.rpcTelemetry()...)),
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.stream),
 	}
@@ -237,7 +261,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	s.forward.hangUp()
 	s.cancel()
 	s.running.Wait()
-	return err
+	return errors.Join(err, s.telemetry.Close())
 }
 
 // handOver gives leadership to another voter, if there is one. If that fails the others

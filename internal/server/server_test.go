@@ -14,6 +14,8 @@ import (
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -166,16 +168,39 @@ func TestHealthFollowsReadiness(t *testing.T) {
 				t.Errorf("%q is %v, %v; not %v", service, got, err, want)
 			}
 		}
-		const sessions, cluster = "coord.v1.SessionService", "coord.v1.ClusterService"
-		check("", healthv1.HealthCheckResponse_NOT_SERVING)
-		check(sessions, healthv1.HealthCheckResponse_NOT_SERVING)
-		check(cluster, healthv1.HealthCheckResponse_SERVING)
+		const cluster = "coord.v1.ClusterService"
+		services := append(protocolServices(t), "")
+		checkAll := func(want healthv1.HealthCheckResponse_ServingStatus) {
+			t.Helper()
+			for _, service := range services {
+				if service != cluster {
+					check(service, want)
+				}
+			}
+			check(cluster, healthv1.HealthCheckResponse_SERVING)
+		}
+		checkAll(healthv1.HealthCheckResponse_NOT_SERVING)
 		n.engine.lead()
-		check("", healthv1.HealthCheckResponse_SERVING)
-		check(sessions, healthv1.HealthCheckResponse_SERVING)
+		checkAll(healthv1.HealthCheckResponse_SERVING)
 		n.engine.set(func(s *raftstore.State) { s.CaughtUp = false })
-		check(sessions, healthv1.HealthCheckResponse_NOT_SERVING)
+		checkAll(healthv1.HealthCheckResponse_NOT_SERVING)
 	})
+}
+
+// protocolServices are all services that the protocol has: one that is added is to have
+// its health too.
+func protocolServices(t *testing.T) (names []string) {
+	t.Helper()
+	protoregistry.GlobalFiles.RangeFilesByPackage("coord.v1", func(f protoreflect.FileDescriptor) bool {
+		for i := range f.Services().Len() {
+			names = append(names, string(f.Services().Get(i).FullName()))
+		}
+		return true
+	})
+	if len(names) < 2 {
+		t.Fatalf("services %q", names)
+	}
+	return names
 }
 
 func TestStopEndsWatchesOfHealth(t *testing.T) {

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-
-	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
 	"coordd.dev/raftstore"
@@ -28,7 +25,10 @@ func (s *Server) run(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		leadership, changed := s.cfg.Log.Leadership()
-		_, engine := s.cfg.Log.Engine().State()
+		state, engine := s.cfg.Log.Engine().State()
+		if state.CaughtUp {
+			s.cfg.Replica.telemetry.Store(s.telemetry)
+		}
 		if err := s.checkCluster(); err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (s *Server) run(ctx context.Context) error {
 		if leadership.Leading {
 			s.found()
 		}
-		s.publishHealth()
+		s.health.publish(s.Ready() == nil)
 		if !ticked {
 			s.arm(leadership, timer)
 		}
@@ -72,6 +72,7 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 	s.cfg.Logger.Info("leadership", "term", to.Term, "leader", to.LeaderID, "leading", to.Leading)
 	moved := to.LeaderID != c.leadership.LeaderID
 	c.leadership = to
+	s.telemetry.Lead(to.Leading)
 	term := uint64(0)
 	if to.Leading {
 		term = to.Term
@@ -83,6 +84,7 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 	c.end()
 	c.cancel = nil
 	if to.LeaderID != "" {
+		s.telemetry.LeaderKnown()
 		s.forward.cutOthers(to.LeaderID)
 		var lookup context.Context
 		lookup, c.cancel = context.WithCancel(ctx)
@@ -138,16 +140,4 @@ func (s *Server) tick() bool {
 	s.cfg.Replica.awaitApply() // before the tick, or its entry might be missed
 	s.cfg.Log.Tick()
 	return true
-}
-
-// publishHealth tells gRPC's health service. Status answers in any state.
-func (s *Server) publishHealth() {
-	status := healthv1.HealthCheckResponse_SERVING
-	if s.Ready() != nil {
-		status = healthv1.HealthCheckResponse_NOT_SERVING
-	}
-	s.health.SetServingStatus("", status)
-	s.health.SetServingStatus(coordv1.SessionService_ServiceDesc.ServiceName, status)
-	s.health.SetServingStatus(coordv1.ClusterService_ServiceDesc.ServiceName,
-		healthv1.HealthCheckResponse_SERVING)
 }

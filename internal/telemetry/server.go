@@ -21,6 +21,7 @@ type Server struct {
 	tracer  trace.Tracer
 	wait    metric.Float64Histogram
 	hold    metric.Float64Histogram
+	apply   metric.Float64Histogram
 	expired metric.Int64Counter
 	changes metric.Int64Counter
 	gauges  metric.Registration
@@ -42,6 +43,10 @@ func NewServer(tp trace.TracerProvider, mp metric.MeterProvider, read func() Gau
 			metric.WithUnit("s"),
 			metric.WithDescription("Time from a grant until the end of its hold, on the cluster's clock. Of the leader."),
 			metric.WithExplicitBucketBoundaries(lockSeconds()...))),
+		apply: must(m.Float64Histogram("coord.raft.apply.duration",
+			metric.WithUnit("s"),
+			metric.WithDescription("Time to apply an entry, and to hand what comes of it to the streams."),
+			metric.WithExplicitBucketBoundaries(applySeconds()...))),
 		expired: must(m.Int64Counter("coord.sessions.expired",
 			metric.WithUnit("{session}"),
 			metric.WithDescription("Sessions whose lease ran out. Of the leader."))),
@@ -96,6 +101,9 @@ func (s *Server) Leads() bool { return s.leading.Load() }
 
 // LeaderKnown records that another leader is known.
 func (s *Server) LeaderKnown() { s.changes.Add(context.Background(), 1) }
+
+// Entry records that an entry was applied.
+func (s *Server) Entry(took time.Duration) { s.apply.Record(context.Background(), took.Seconds()) }
 
 // Expired records ends of sessions, if this node leads.
 func (s *Server) Expired(sessions int) {

@@ -45,6 +45,11 @@ func commitSeconds() []float64 {
 	}
 }
 
+// applySeconds are those of applying an entry: it may hold one command, or thousands.
+func applySeconds() []float64 {
+	return append([]float64{0.000001, 0.0000025, 0.000005, 0.00001, 0.000025, 0.00005}, commitSeconds()...)
+}
+
 // batchCommands are those of the commands in an entry.
 func batchCommands() []float64 {
 	return []float64{0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192}
