@@ -60,7 +60,7 @@ func (m *Machine) end(s park.SessionID, how Ending) {
 		}
 	}
 	st, _ := m.book.State(s)
-	e := Event{Type: EventEnded, Session: s, Refusal: RefusedOver}
+	e := Event{Type: EventEnded, Session: s, Refusal: RefusedOver, Ending: how}
 	if how == EndRevoked || st.Revoked {
 		e.Refusal = RefusedRevoked
 	}

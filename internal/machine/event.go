@@ -18,6 +18,8 @@ type Event struct {
 	// Of EventRefused, EventCut and EventEnded.
 	Refusal Refusal
 
+	Ending Ending // of EventEnded
+
 	// Of EventOutcome.
 	Seq         park.Seq
 	Request     string // the call's id, in a session without a stream

@@ -206,7 +206,7 @@ func (a *attachment) submit(c machine.Command, u raftstore.Urgency) {
 		if err != nil {
 			a.cut(func() error { return streamError(a.server.leaderHint(), err) })
 		}
-	})
+	}, tracesOf(c)...)
 }
 
 // sizeHint is about what a command takes encoded: the log keeps the bytes, so that they

@@ -70,7 +70,7 @@ func (r *Replica) Apply(index uint64, e raftstore.Entry) ([]any, error) {
 	r.journal.append(changes, began)
 	r.hub.dispatch(events)
 	if t := r.telemetry.Load(); t != nil {
-		t.Entry(time.Since(began))
+		record(t, index, began, commands, events, changes)
 	}
 	clear(commands)
 	r.commands = commands[:0]

@@ -20,11 +20,12 @@ type Kind uint8
 const (
 	Lock Kind = iota + 1
 	Semaphore
+	Election
 	kinds
 )
 
 func (k Kind) String() string {
-	return word(uint8(k), "lock", "semaphore")
+	return word(uint8(k), "lock", "semaphore", "election")
 }
 
 // A Mode says how an object is held.
@@ -46,15 +47,12 @@ type Outcome uint8
 
 // How waits end.
 const (
-	Granted   Outcome = iota + 1
-	TimedOut          // its limit passed
-	Cancelled         // by its client
-	Ended             // with its session
+	Granted Outcome = iota + 1
 	outcomes
 )
 
 func (o Outcome) String() string {
-	return word(uint8(o), "granted", "timed_out", "cancelled", "ended")
+	return word(uint8(o), "granted")
 }
 
 // An End says how a hold ended.
@@ -62,16 +60,17 @@ type End uint8
 
 // How holds end.
 const (
-	Released End = iota + 1
-	Expired      // the lease of its session ran out
-	Replaced     // its client lost the session, and opened another
-	Revoked      // by an operator
-	Left         // its client left without a release
+	Released    End = iota + 1
+	Expired         // the lease of its session ran out
+	Replaced        // its client lost the session, and opened another
+	Revoked         // by an operator
+	Left            // its client left without a release
+	Transferred     // its leader handed over to another candidate
 	ends
 )
 
 func (e End) String() string {
-	return word(uint8(e), "released", "expired", "replaced", "revoked", "left")
+	return word(uint8(e), "released", "expired", "replaced", "revoked", "left", "transferred")
 }
 
 // word is the i-th of words, from 1. What is none of them gets a word of its own: an event
