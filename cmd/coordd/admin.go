@@ -81,12 +81,13 @@ func (h *health) ready() error {
 	return nil
 }
 
-// adminHandler serves /livez and /readyz, in the manner of Kubernetes' own. Alive is a
-// process that answers: what a restart does not mend must not cause one.
-func adminHandler(h *health, withPprof bool) http.Handler {
+// adminHandler serves /livez and /readyz, in the manner of Kubernetes' own, and metrics.
+// Alive is a process that answers: what a restart does not mend must not cause one.
+func adminHandler(h *health, metrics http.Handler, withPprof bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { readyz(w, r, h.checks()) })
+	mux.Handle("GET /metrics", metrics)
 	if withPprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

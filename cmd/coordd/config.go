@@ -49,6 +49,9 @@ const settingsHelp = `Every flag may also be set in the environment, as COORDD_ 
 the flags' names: {"name": "n1", "join": ["10.0.0.1:7601", "10.0.0.2:7601"]}.
 A flag beats the environment, the environment beats the file.
 
+Traces and metrics are exported as OpenTelemetry's variables say, for instance
+OTEL_EXPORTER_OTLP_ENDPOINT; the metrics are also on the admin port, for Prometheus.
+
 Three nodes that form a cluster take the same --join and --bootstrap-expect; they may
 be started in any order, and be started again with the same command line, which is
 then ignored where the cluster knows better.`
@@ -75,7 +78,7 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.DataDir, "data-dir", "coordd-data", "`directory` of this node's data, for it alone")
 	f.StringVar(&c.ListenClient, "listen-client", "127.0.0.1:7600", "`address` for clients (gRPC)")
 	f.StringVar(&c.ListenPeer, "listen-peer", "127.0.0.1:7601", "`address` for the other nodes")
-	f.StringVar(&c.ListenAdmin, "listen-admin", "127.0.0.1:7602", "`address` for /livez and /readyz (HTTP)")
+	f.StringVar(&c.ListenAdmin, "listen-admin", "127.0.0.1:7602", "`address` for /livez, /readyz and /metrics (HTTP)")
 	f.StringVar(&c.AdvertiseClient, "advertise-client", "", "`address` where clients reach this node (default --listen-client)")
 	f.StringVar(&c.AdvertisePeer, "advertise-peer", "", "`address` where nodes reach this node, as in --join (default --listen-peer)")
 	f.StringSliceVar(&c.Join, "join", nil, "peer `addresses` of the nodes that form the cluster, this one's included; ignored once there is data")
@@ -172,7 +175,7 @@ func loopback(host string) bool {
 func (c *Config) logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.LogLevel}
 	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(traceHandler{slog.NewJSONHandler(w, options)})
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(traceHandler{slog.NewTextHandler(w, options)})
 }

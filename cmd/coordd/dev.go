@@ -75,6 +75,7 @@ func dev(ctx context.Context, cfg devConfig, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	logTelemetry(nodes[0].logger)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var running sync.WaitGroup

@@ -184,7 +184,7 @@ func TestAdmin(t *testing.T) {
 	h := newHealth()
 	ask := func(path string) (int, string) {
 		w := httptest.NewRecorder()
-		adminHandler(h, false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		adminHandler(h, http.NotFoundHandler(), false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
 		return w.Code, w.Body.String()
 	}
 	expect := func(path string, code int, body string) {
@@ -210,7 +210,7 @@ func TestAdmin(t *testing.T) {
 	expect("/debug/pprof/", 404, "404 page not found\n")
 
 	w := httptest.NewRecorder()
-	adminHandler(h, true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/", http.NoBody))
+	adminHandler(h, http.NotFoundHandler(), true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/", http.NoBody))
 	if w.Code != 200 {
 		t.Errorf("pprof is %d", w.Code)
 	}

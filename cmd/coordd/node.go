@@ -62,8 +62,9 @@ func newNode(cfg Config, ports *listeners, logger *slog.Logger) (*node, error) {
 // What is deferred is the stop, so it is read from below: the server first, because it
 // hands over leadership, for which it needs all the rest; then the log, which fails
 // what still waits; the engine, which stops writing; its files; the peer port, which
-// raft needs to the last; and the identity's lock at the very end, when nobody touches
-// the directory any more. The admin port stays until then, to say that it stops.
+// raft needs to the last; telemetry, which exports what is left of all these; and the
+// identity's lock at the very end, when nobody touches the directory any more. The admin
+// port stays until then, to say that it stops.
 func (n *node) run(ctx context.Context) (err error) {
 	undo := func(what string, stop func() error) {
 		if e := stop(); e != nil {
@@ -79,7 +80,12 @@ func (n *node) run(ctx context.Context) (err error) {
 	n.logger.Info("coordd starts", "version", version, "name", n.cfg.Name, "node", identity.NodeID(),
 		"data", n.cfg.DataDir, "client", n.clientAddress, "peer", n.peerAddress, "admin", n.ports.admin.Addr())
 
-	admin := serveAdmin(n.ports.admin, adminHandler(n.health, n.cfg.Pprof))
+	telemetry, err := openTelemetry(ctx, identity.NodeID(), n.logger)
+	if err != nil {
+		return err
+	}
+	defer telemetry.close()
+	admin := serveAdmin(n.ports.admin, adminHandler(n.health, telemetry.metrics, n.cfg.Pprof))
 	defer undo("admin port", admin.close)
 	away := turnAway(n.ports.client)
 	defer away()
@@ -102,7 +108,7 @@ func (n *node) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer undo("engine", engine.Close)
-	log := raftstore.NewLog(engine, raftstore.Config{})
+	log := raftstore.NewLog(engine, raftstore.Config{TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters})
 	defer undo("log", log.Close)
 
 	directory := peer.NewDirectory(peer.DirectoryConfig{Mux: mux, Members: engine.Members})
@@ -110,6 +116,7 @@ func (n *node) run(ctx context.Context) (err error) {
 		Replica: replica, Log: log,
 		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
 		Locate: directory.Locate, Dial: directory.Dial, Logger: n.logger,
+		TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters, Propagator: telemetry.propagator,
 	})
 	if err != nil {
 		return err

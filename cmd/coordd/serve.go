@@ -52,7 +52,9 @@ func run(ctx context.Context, cfg Config, _, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	n, err := newNode(cfg, ports, cfg.logger(stderr))
+	logger := cfg.logger(stderr)
+	logTelemetry(logger)
+	n, err := newNode(cfg, ports, logger)
 	if err != nil {
 		return errors.Join(err, ports.close())
 	}

@@ -51,6 +51,7 @@ var arrows = map[string][]string{
 	"internal/arch": {},
 	"test/sim/...":  {"internal/machine", "internal/session", "lock", "election", "internal/park", "internal/cow", "internal/wire", "internal/lessee", "test/sim/..."},
 	"test/ports":    {},
+	"test/otlp":     {},
 	"test/daemons":  {"api/coord/v1", "test/ports"},
 	"test/e2e":      {"api/coord/v1", "client", "test/daemons"},
 	"bench/...":     {"api/coord/v1", "client", "raftstore", "raftstore/hraft", "test/daemons", "bench/..."},

@@ -9,6 +9,7 @@
 //  3. No map order reaches an output of a pure room: a range over a map stands under
 //     a comment "order-free: WHY", or not at all.
 //  4. The client and the api stay light: the modules they bring along are listed.
+//  5. Where telemetry goes is for the commands to say: only they import an SDK.
 //
 // Each rule is shown to bite by packages under testdata that break it.
 package arch
