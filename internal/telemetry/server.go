@@ -55,6 +55,8 @@ func NewServer(tp trace.TracerProvider, mp metric.MeterProvider, read func() Gau
 			metric.WithDescription("Times that this node learnt of a leader after it had known another or none."))),
 	}
 	s.gauges = s.observe(m, read)
+	s.expired.Add(context.Background(), 0) // a counter that is not there cannot be seen to rise
+	s.changes.Add(context.Background(), 0)
 	return s
 }
 
