@@ -134,13 +134,18 @@ func anySet(names ...string) bool {
 func (t *telemetry) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
 	defer cancel()
+	if err := t.stop(ctx); err != nil {
+		t.logger.Warn("some traces or metrics are lost", "err", err)
+	}
+}
+
+// stop is close that takes as long as ctx lets it.
+func (t *telemetry) stop(ctx context.Context) error {
 	var errs []error
 	for _, stop := range t.stops {
 		errs = append(errs, stop(ctx))
 	}
-	if err := errors.Join(errs...); err != nil {
-		t.logger.Warn("some traces or metrics are lost", "err", err)
-	}
+	return errors.Join(errs...)
 }
 
 // logTelemetry has the process's log say what goes wrong with exports, each thing once in

@@ -178,15 +178,41 @@ func TestMetricsOfSeveral(t *testing.T) {
 	})
 }
 
-// TestTraces: with OpenTelemetry's variables a node exports what it did of a traced call,
-// the last of it when it stops, and says which node it is.
-func TestTraces(t *testing.T) {
-	collector := otlp.New(t)
-	for _, kv := range collector.Environ() {
+// collect starts a collector to which what starts in this process exports.
+func collect(t *testing.T) *otlp.Collector {
+	t.Helper()
+	c := otlp.New(t)
+	for _, kv := range c.Environ() {
 		name, value, _ := strings.Cut(kv, "=")
 		t.Setenv(name, value)
 	}
-	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000") // only a flush exports in time
+	return c
+}
+
+// TestFlush: what was not exported yet is when a node stops.
+func TestFlush(t *testing.T) {
+	collector := collect(t)
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000") // ms
+	tel, err := openTelemetry(t.Context(), "n1", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, span := tel.tracers.Tracer("test").Start(t.Context(), "last")
+	span.End()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := tel.stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := otlp.Of(collector.Spans(), "last"); len(got) != 1 {
+		t.Errorf("spans %v", collector.Spans())
+	}
+}
+
+// TestTraces: with OpenTelemetry's variables a node exports what it did of a traced call,
+// and says which node it is.
+func TestTraces(t *testing.T) {
+	collector := collect(t)
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
 	cfg, ports := local(t, "n1")
 	p := spawn(t, cfg, ports)
@@ -202,27 +228,29 @@ func TestTraces(t *testing.T) {
 	if _, err := coordv1.NewSessionServiceClient(conn).ListSessions(ctx, &coordv1.ListSessionsRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	p.kill(t)
-	last := parent
-	for _, name := range []string{"coord.v1.SessionService/ListSessions", "coord.propose", "coord.commit"} {
-		spans := otlp.Of(collector.Spans(), name)
-		spans = slices.DeleteFunc(spans, func(s otlp.Span) bool { return s.TraceID != traceID })
-		if len(spans) != 1 {
-			t.Fatalf("%d spans %s in %v", len(spans), name, collector.Spans())
-		}
-		s := spans[0]
-		if s.Parent != last || s.End.Before(s.Start) {
-			t.Errorf("%s of %s: %v", name, s.Parent, s)
-		}
-		for key, want := range map[string]string{
-			"service.name": "coordd", "service.version": version, "service.instance.id": node, "deployment.environment.name": "test",
-		} {
-			if s.Resource[key] != want {
-				t.Errorf("%s has %s %q, not %q", name, key, s.Resource[key], want)
+	names := []string{"coord.v1.SessionService/ListSessions", "coord.propose", "coord.commit"}
+	collector.Await(func(all []otlp.Span) error {
+		last := parent
+		for _, name := range names {
+			spans := slices.DeleteFunc(otlp.Of(all, name), func(s otlp.Span) bool { return s.TraceID != traceID })
+			if len(spans) != 1 {
+				return fmt.Errorf("%d spans %s", len(spans), name)
 			}
+			s := spans[0]
+			if s.Parent != last || s.End.Before(s.Start) {
+				t.Errorf("%s of %s: %v", name, s.Parent, s)
+			}
+			for key, want := range map[string]string{
+				"service.name": "coordd", "service.version": version, "service.instance.id": node, "deployment.environment.name": "test",
+			} {
+				if s.Resource[key] != want {
+					t.Errorf("%s has %s %q, not %q", name, key, s.Resource[key], want)
+				}
+			}
+			last = s.ID
 		}
-		last = s.ID
-	}
+		return nil
+	})
 }
 
 // TestTracesLost: a collector that cannot be reached keeps no node from its stop, nor from
