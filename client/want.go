@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	coordv1 "coordd.dev/api/coord/v1"
@@ -69,11 +70,13 @@ type waitOp struct {
 	of coordv1.Op_Wait
 }
 
-func (w *want) op(try bool) *coordv1.Op {
+// op is the call for w; trace is the context of its span, nil for none.
+func (w *want) op(try bool, trace []byte) *coordv1.Op {
 	o := &waitOp{}
 	o.of.Wait = w.wait
-	if try {
-		o.of.Wait = &coordv1.Wait{Arms: w.wait.Arms, Commit: w.wait.Commit, Try: true, LockDelay: w.wait.LockDelay, Note: w.wait.Note}
+	if try || trace != nil {
+		o.of.Wait = proto.CloneOf(w.wait)
+		o.of.Wait.Try, o.of.Wait.Trace = try, trace
 	}
 	o.op.Op = &o.of
 	return &o.op
@@ -100,7 +103,13 @@ func (k *courier) acquire(ctx context.Context, w *want, try bool) (*Hold, error)
 	case err != nil:
 		return nil, err
 	}
-	return k.obtain(ctx, newHold(k, w, from), try)
+	t := startTracing(ctx, w)
+	if from.trace = t.context(); from.trace != nil {
+		from.ctx = t.ctx
+	}
+	h, err := k.obtain(ctx, newHold(k, w, from), try)
+	t.acquired(h, err)
+	return h, err
 }
 
 // obtain waits until h is held, or another one like it: one that was lost before anybody
@@ -122,7 +131,7 @@ func (k *courier) obtain(ctx context.Context, h *Hold, try bool) (*Hold, error) 
 
 // await starts the wait that h is to be, and returns nil when it is granted.
 func (k *courier) await(ctx context.Context, h *Hold, try bool) error {
-	if err := k.start(lessee.ClassWait, h.want.op(try), &h.call); err != nil {
+	if err := k.start(lessee.ClassWait, h.want.op(try, h.from.trace), &h.call); err != nil {
 		return fmt.Errorf("%s: %w", h.want.ref, err)
 	}
 	var patience <-chan time.Time
@@ -134,6 +143,8 @@ func (k *courier) await(ctx context.Context, h *Hold, try bool) error {
 	select {
 	case o := <-h.call.done:
 		if o.Verdict == lessee.Granted {
+			out, _ := o.Body.(*coordv1.Outcome)
+			h.waitedFor = out.GetWaitedFor()
 			return nil
 		}
 		return h.want.refused(o)

@@ -53,7 +53,7 @@ var arrows = map[string][]string{
 	"test/ports":    {},
 	"test/otlp":     {},
 	"test/daemons":  {"api/coord/v1", "test/ports"},
-	"test/e2e":      {"api/coord/v1", "client", "test/daemons"},
+	"test/e2e":      {"api/coord/v1", "client", "test/daemons", "test/otlp"},
 	"bench/...":     {"api/coord/v1", "client", "raftstore", "raftstore/hraft", "test/daemons", "bench/..."},
 	"examples/...":  {"client", "client/fence", "coordtest"},
 }

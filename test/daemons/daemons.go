@@ -45,7 +45,8 @@ type Node struct {
 
 	binary string
 	args   []string
-	log    string // file that its output is appended to
+	env    []string // besides this process' own
+	log    string   // file that its output is appended to
 	cmd    *exec.Cmd
 }
 
@@ -84,11 +85,15 @@ func New(binary, dir string, n int) (*Cluster, error) {
 	return c, nil
 }
 
-// Start makes a cluster, starts it and waits until every node is ready.
-func Start(ctx context.Context, binary, dir string, n int) (*Cluster, error) {
+// Start makes a cluster, starts it and waits until every node is ready. env is given to the
+// processes besides this one's environment.
+func Start(ctx context.Context, binary, dir string, n int, env ...string) (*Cluster, error) {
 	c, err := New(binary, dir, n)
 	if err != nil {
 		return nil, err
+	}
+	for _, node := range c.nodes {
+		node.env = env
 	}
 	for _, node := range c.nodes {
 		if err := node.Start(); err != nil {
@@ -162,6 +167,7 @@ func (n *Node) Start() error {
 	}
 	defer log.Close() // the process has its own
 	cmd := exec.Command(n.binary, n.args...)
+	cmd.Env = append(os.Environ(), n.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", n.Name, err)

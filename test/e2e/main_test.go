@@ -56,10 +56,10 @@ func bounded(t *testing.T) context.Context {
 }
 
 // cluster starts three nodes; they are stopped in the end, and must stop well.
-func cluster(ctx context.Context, t *testing.T) *daemons.Cluster {
+func cluster(ctx context.Context, t *testing.T, env ...string) *daemons.Cluster {
 	t.Helper()
 	dir := t.TempDir()
-	c, err := daemons.Start(ctx, coordd(), dir, 3)
+	c, err := daemons.Start(ctx, coordd(), dir, 3, env...)
 	if err != nil {
 		printLogs(t, dir)
 		t.Fatal(err)
