@@ -9,12 +9,16 @@
 //
 //	UPDATE orders SET state = $1, fence = $2 WHERE id = $3 AND fence <= $2
 //
-// with [Changed] around it. Only exclusive holds have tokens.
+// with [Changed] around it. Writes that are more than one row check in a [Table], in
+// their transaction. A resource in memory has a [Guard]. To a service that owns the
+// data the token goes in [Header], with [Transport] and [Handler], or with gRPC
+// (package fence/grpcfence). Only exclusive holds have tokens.
 //
 // What is always so:
 //
 //  1. Token 0 is never admitted.
-//  2. Once a token was admitted for a resource, no smaller one ever is.
+//  2. Once a token was admitted for a resource, no smaller one ever is. What a
+//     transaction admitted counts from its commit.
 package fence
 
 import (

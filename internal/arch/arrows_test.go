@@ -39,8 +39,10 @@ var arrows = map[string][]string{
 	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "election", "internal/park", "internal/telemetry", "raftstore"},
 	"internal/peer":   {"api/coord/v1", "internal/durable", "raftstore"},
 
-	"client":       {"api/coord/v1", "internal/lessee", "internal/telemetry"},
-	"client/fence": {"client"},
+	"client":                        {"api/coord/v1", "internal/lessee", "internal/telemetry"},
+	"client/fence":                  {"client", "client/fence/internal/carried"},
+	"client/fence/grpcfence":        {"client", "client/fence/internal/carried"},
+	"client/fence/internal/carried": {"client"},
 
 	"cmd/coordctl": {"api/coord/v1", "client"},
 	"cmd/coordd":   {"api/coord/v1", "internal/peer", "internal/server", "raftstore", "raftstore/hraft"},
@@ -54,6 +56,8 @@ var arrows = map[string][]string{
 	"test/otlp":     {},
 	"test/daemons":  {"api/coord/v1", "test/ports"},
 	"test/e2e":      {"api/coord/v1", "client", "test/daemons", "test/otlp"},
+	"test/fence":    {},
+	"test/postgres": {},
 	"bench/...":     {"api/coord/v1", "client", "raftstore", "raftstore/hraft", "test/daemons", "bench/..."},
 	"examples/...":  {"client", "client/fence", "coordtest"},
 }
