@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/hashicorp/raft"
 	walfs "github.com/hashicorp/raft-wal/fs"
@@ -57,5 +58,50 @@ func (p privateSnapshots) Create(version raft.SnapshotVersion, index, term uint6
 			return nil, fmt.Errorf("create snapshot: %w", err)
 		}
 	}
-	return sink, nil
+	f, err := os.OpenFile(filepath.Join(dir, "state.bin"), os.O_WRONLY, fileMode)
+	if err != nil {
+		_ = sink.Cancel()
+		return nil, fmt.Errorf("create snapshot: %w", err)
+	}
+	return &steadySink{SnapshotSink: sink, file: f}, nil
+}
+
+// steadyBytes is how much of a snapshot is written before it is synced.
+const steadyBytes = 1 << 20
+
+// A steadySink syncs what it has written every now and then. Left to the end, a sync of a
+// large snapshot holds up those of the log, which are of the same file system, for as
+// long as it takes the disk to write it all: a stall of every commit meanwhile.
+type steadySink struct {
+	raft.SnapshotSink
+	file    *os.File // the sink's own, opened once more
+	written int      // since the last sync
+}
+
+// Write is part of raft.SnapshotSink.
+func (s *steadySink) Write(b []byte) (int, error) {
+	n, err := s.SnapshotSink.Write(b)
+	if err != nil {
+		return n, err // raft's
+	}
+	if s.written += n; s.written >= steadyBytes {
+		s.written = 0
+		if err := s.file.Sync(); err != nil {
+			return n, fmt.Errorf("sync snapshot: %w", err)
+		}
+	}
+	runtime.Gosched()
+	return n, nil
+}
+
+// Close is part of raft.SnapshotSink.
+func (s *steadySink) Close() error {
+	_ = s.file.Close() // it only synced, and raft may close and cancel
+	return s.SnapshotSink.Close()
+}
+
+// Cancel is part of raft.SnapshotSink.
+func (s *steadySink) Cancel() error {
+	_ = s.file.Close()
+	return s.SnapshotSink.Cancel()
 }
