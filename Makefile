@@ -13,7 +13,7 @@ SIMTIME  ?= 60
 RUNFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz sim lint generate bench bench-quick check clean
+.PHONY: help build run test race fuzz sim lint generate bench bench-quick bench-scale check clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: ## measure, side by side where there is a peer, in one run
 
 bench-quick: ## measure Lock and Unlock over three nodes on disk, beside the raw log
 	$(GO) run ./bench -quick
+
+bench-scale: ## measure a million held locks, snapshots of them, a restart, and 100,000 sessions
+	$(GO) run ./bench -scale
 
 check: generate build lint test race fuzz sim ## do all of the above but bench, then demand a clean tree
 	@dirty=$$(git status --porcelain); if [ -n "$$dirty" ]; then echo "the tree is not clean:"; echo "$$dirty"; exit 1; fi

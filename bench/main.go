@@ -27,12 +27,15 @@ type settings struct {
 	rounds        int
 	dir, json     string
 	daemon        string
+	scale         scale
 }
 
 // A report is what -json writes.
 type report struct {
 	Floor  floor    `json:"floor"`
 	Points []result `json:"points"`
+
+	Scale *scaleReport `json:"scale,omitempty"`
 }
 
 type floor struct {
@@ -52,6 +55,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	if len(args) > 0 && args[0] == commandHold {
+		return hold(ctx, args[1:], os.Stdin, out)
+	}
 	s, err := parse(args)
 	if err != nil {
 		return err
@@ -66,6 +72,13 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 			return err
 		}
 	}
+	if s.scale.on {
+		r, err := s.scale.run(ctx, s.daemon, dir, out)
+		if err != nil {
+			return err
+		}
+		return s.write(report{Scale: r})
+	}
 	return s.measureAll(ctx, dir, out)
 }
 
@@ -73,6 +86,16 @@ func parse(args []string) (settings, error) {
 	s := settings{warm: time.Second, measure: 10 * time.Second, rounds: 5}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	quick := f.Bool("quick", false, "two rounds of three seconds a point")
+	c := &s.scale
+	f.BoolVar(&c.on, "scale", false, "measure many locks and sessions on one node instead")
+	f.IntVar(&c.locks, "locks", 1_000_000, "with -scale: how many are held")
+	f.IntVar(&c.sessions, "sessions", 100_000, "with -scale: how many renew, and die")
+	f.IntVar(&c.connections, "connections", 100, "with -scale: that the sessions share")
+	f.IntVar(&c.rounds, "snapshots", 12, "with -scale: how many are measured")
+	f.IntVar(&c.acquirers, "acquirers", 16, "with -scale: goroutines that acquire")
+	f.DurationVar(&c.every, "snapshot-interval", 5*time.Second, "with -scale: the node's")
+	f.DurationVar(&c.watch, "watch", 20*time.Second, "with -scale: how long renewals are watched")
+	f.DurationVar(&c.ttl, "ttl", 10*time.Second, "with -scale: of the sessions that renew")
 	f.StringVar(&s.dir, "dir", ".", "where the nodes keep their data: the disk that is measured")
 	f.StringVar(&s.json, "json", "", "write all points to this file")
 	f.StringVar(&s.daemon, "coordd", "", "the daemon's binary; default: built from this tree")

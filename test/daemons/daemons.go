@@ -42,6 +42,7 @@ type Node struct {
 	Client string // host:port of its client port
 	Admin  string // of its admin port
 	Peer   string // of its peer port
+	Data   string // its data directory
 
 	binary string
 	args   []string
@@ -60,8 +61,9 @@ func Build(ctx context.Context, pkg, dir string) (string, error) {
 	return out, nil
 }
 
-// New makes a cluster of n nodes, up to five, with their data below dir. None is started.
-func New(binary, dir string, n int) (*Cluster, error) {
+// New makes a cluster of n nodes, up to five, with their data below dir, and the flags
+// besides those that make it one. None is started.
+func New(binary, dir string, n int, flags ...string) (*Cluster, error) {
 	block, err := ports.Reserve(3 * n)
 	if err != nil {
 		return nil, fmt.Errorf("make a cluster: %w", err)
@@ -73,39 +75,52 @@ func New(binary, dir string, n int) (*Cluster, error) {
 		name := fmt.Sprintf("n%d", i+1)
 		node := &Node{
 			Name: name, Client: addresses[n+i], Peer: peers[i], Admin: addresses[2*n+i],
-			binary: binary, log: filepath.Join(dir, name+".log"),
+			Data: filepath.Join(dir, name), binary: binary, log: filepath.Join(dir, name+".log"),
 		}
 		node.args = []string{
-			"serve", "--name", name, "--data-dir", filepath.Join(dir, name),
+			"serve", "--name", name, "--data-dir", node.Data,
 			"--listen-client", node.Client, "--listen-peer", node.Peer, "--listen-admin", node.Admin,
 			"--join", strings.Join(peers, ","), "--bootstrap-expect", fmt.Sprint(n),
 		}
+		node.args = append(node.args, flags...)
 		c.nodes = append(c.nodes, node)
 	}
 	return c, nil
 }
 
-// Start makes a cluster, starts it and waits until every node is ready. env is given to the
-// processes besides this one's environment.
-func Start(ctx context.Context, binary, dir string, n int, env ...string) (*Cluster, error) {
-	c, err := New(binary, dir, n)
+// Start makes a cluster, as New does, starts it and waits until every node is ready.
+func Start(ctx context.Context, binary, dir string, n int, flags ...string) (*Cluster, error) {
+	c, err := New(binary, dir, n, flags...)
 	if err != nil {
 		return nil, err
 	}
+	if err := c.Start(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Setenv gives environment to the processes that are started from now on, besides this
+// one's.
+func (c *Cluster) Setenv(env ...string) {
 	for _, node := range c.nodes {
 		node.env = env
 	}
+}
+
+// Start starts every node and waits until all are ready. If one is not, all are stopped.
+func (c *Cluster) Start(ctx context.Context) error {
 	for _, node := range c.nodes {
 		if err := node.Start(); err != nil {
-			return nil, errors.Join(err, c.Stop())
+			return errors.Join(err, c.Stop())
 		}
 	}
 	for _, node := range c.nodes {
 		if err := node.AwaitReady(ctx); err != nil {
-			return nil, errors.Join(err, c.Stop())
+			return errors.Join(err, c.Stop())
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // Nodes are the cluster's, in order.
@@ -174,6 +189,14 @@ func (n *Node) Start() error {
 	}
 	n.cmd = cmd
 	return nil
+}
+
+// PID is the process' id, 0 if there is none.
+func (n *Node) PID() int {
+	if n.cmd == nil {
+		return 0
+	}
+	return n.cmd.Process.Pid
 }
 
 // Kill ends the process with SIGKILL and waits until it is gone.

@@ -59,7 +59,11 @@ func bounded(t *testing.T) context.Context {
 func cluster(ctx context.Context, t *testing.T, env ...string) *daemons.Cluster {
 	t.Helper()
 	dir := t.TempDir()
-	c, err := daemons.Start(ctx, coordd(), dir, 3, env...)
+	c, err := daemons.New(coordd(), dir, 3)
+	if err == nil {
+		c.Setenv(env...)
+		err = c.Start(ctx)
+	}
 	if err != nil {
 		printLogs(t, dir)
 		t.Fatal(err)
