@@ -70,18 +70,36 @@ func (m *Machine) noteHold(id park.ID, a park.Arm, h *session.Hold, c Change) {
 	m.note(id, a, c)
 }
 
-// A freed object is one that a hold of this entry's gave back, with that hold's trace.
-type freed struct {
-	on    park.Object
-	trace string
+// A freeing is the last end in this entry of a hold of an object.
+type freeing struct {
+	trace    string
+	revision uint64 // of its change
+	ticket   uint64 // the last one given out by then: a later one did not wait for the hold
 }
 
-// waitedFor is the trace of the hold whose end let somebody have on, "" if none is known.
-func (m *Machine) waitedFor(on park.Object) string {
-	for i := len(m.freed) - 1; i >= 0; i-- {
-		if m.freed[i].on == on {
-			return m.freed[i].trace
+// freed notes the end of a hold, if it has a trace; if not, nobody is told of one before.
+func (m *Machine) freed(on park.Object, trace string) {
+	if trace == "" {
+		delete(m.freeings, on)
+		return
+	}
+	if m.freeings == nil {
+		m.freeings = map[park.Object]freeing{}
+	}
+	m.freeings[on] = freeing{trace, m.revision, m.lot.LastTicket()}
+}
+
+// waitedFor is the trace of the hold that was the last to end in this entry of those that a
+// waiter waited for; "" if that is not known.
+func (m *Machine) waitedFor(w *park.Waiter, arms []park.Arm) string {
+	if len(m.freeings) == 0 {
+		return ""
+	}
+	var last freeing
+	for _, a := range arms {
+		if f := m.freeings[a.On]; f.ticket >= w.Ticket && f.revision > last.revision {
+			last = f
 		}
 	}
-	return ""
+	return last.trace
 }

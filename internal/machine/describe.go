@@ -124,7 +124,7 @@ func (m *Machine) holders(on park.Object) iter.Seq2[park.ID, lock.Share] {
 	}
 }
 
-// armOf is the first arm that is on an object; there is one.
+// armOf is the first arm that is on an object, -1 if none is.
 func armOf(arms []park.Arm, on park.Object) int {
 	return slices.IndexFunc(arms, func(a park.Arm) bool { return a.On == on })
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"coordd.dev/internal/machine"
@@ -22,6 +21,8 @@ type history struct {
 	model   *model
 	index   uint64
 	clients []*fakeClient
+	callers []*fakeCaller
+	opening []*fakeCaller  // by this entry, in the order of its commands
 	seen    map[string]int // interesting states, for coverage
 
 	old     *machine.Snapshot // kept alive, and re-hashed later
@@ -61,198 +62,15 @@ func (h *history) step() {
 		}
 	}
 	var commands []machine.Command
+	if h.intn(100) == 0 {
+		commands = h.hammer()
+	}
 	for range 1 + h.intn(3) {
 		if c := h.command(); c != nil {
 			commands = append(commands, c)
 		}
 	}
 	h.apply(increment, commands...)
-}
-
-func (h *history) command() machine.Command {
-	if len(h.clients) == 0 {
-		return h.open()
-	}
-	c := h.clients[h.intn(len(h.clients))]
-	switch n := h.intn(100); {
-	case n < 25:
-		r := &machine.Renew{}
-		for _, c := range h.clients {
-			if h.intn(4) > 0 {
-				r.Sessions = append(r.Sessions, c.id)
-			}
-		}
-		return r
-	case n < 30:
-		return h.open()
-	case n < 36:
-		return h.takeUp(c)
-	case n < 38:
-		return &machine.Revoke{Session: c.id, Now: h.intn(2) == 0}
-	case n < 40:
-		return &machine.Sessions{}
-	default:
-		return h.frame(c)
-	}
-}
-
-func (h *history) open() machine.Command {
-	c := &fakeClient{instance: uint64(1 + h.intn(2)), epoch: 1, ttl: (500 + int64(h.intn(3000))) * ms}
-	c.secret[0] = byte(h.intn(200))
-	a := &machine.Attach{Secret: c.secret, Instance: c.instance, Epoch: c.epoch, TTL: c.ttl, Who: fmt.Sprint("host-", h.intn(9))}
-	if old := h.someone(); old != nil && old.id != 0 && h.intn(2) == 0 {
-		a.Replaces, a.ReplacesSecret, a.Instance = old.id, old.secret, old.instance
-		c.instance, c.epoch = old.instance, old.epoch+1
-		a.Epoch = c.epoch
-		a.Wanted = h.ranges(old.last)
-		if h.intn(8) == 0 {
-			a.ReplacesSecret[0]++
-		}
-	}
-	h.clients = append(h.clients, c)
-	if len(h.clients) > 6 {
-		h.clients = h.clients[1:]
-	}
-	return a
-}
-
-func (h *history) someone() *fakeClient {
-	if len(h.clients) == 0 {
-		return nil
-	}
-	return h.clients[h.intn(len(h.clients))]
-}
-
-func (h *history) takeUp(c *fakeClient) machine.Command {
-	if c.id == 0 {
-		return nil // its Attach was refused, or is in this entry
-	}
-	a := &machine.Attach{
-		Session: c.id, Secret: c.secret, Instance: c.instance, Epoch: c.epoch + 1,
-		Wanted: h.ranges(c.last + 2),
-	}
-	switch h.intn(8) {
-	case 0:
-		a.Secret[0]++
-	case 1:
-		a.Epoch = c.epoch
-	case 2:
-		a.Instance++
-	default:
-		c.epoch++
-	}
-	return a
-}
-
-// ranges are random ones within 1..last.
-func (h *history) ranges(last park.Seq) (out []machine.Range) {
-	for seq := park.Seq(1); seq <= last; seq += park.Seq(1 + h.intn(3)) {
-		r := machine.Range{First: seq, Last: seq + park.Seq(h.intn(6))}
-		out = append(out, r)
-		seq = r.Last + 1
-	}
-	return out
-}
-
-func (h *history) frame(c *fakeClient) machine.Command {
-	f := &machine.Frame{Session: c.id, Epoch: c.epoch}
-	if h.intn(20) == 0 && c.epoch > 0 {
-		f.Epoch--
-		h.seen["old epoch"]++
-	}
-	if h.intn(6) == 0 {
-		f.Acked = h.ranges(c.last)
-	}
-	for range 1 + h.intn(4) {
-		seq := c.last + 1
-		switch h.intn(30) {
-		case 0:
-			seq = 1 + park.Seq(h.intn(int(c.last)+1))
-		case 1:
-			seq = c.last + 2
-		}
-		f.Ops = append(f.Ops, h.op(seq, c))
-		if seq == c.last+1 && f.Epoch == c.epoch {
-			c.last++
-		}
-	}
-	return f
-}
-
-func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
-	op := machine.Op{Seq: seq}
-	recent := func() park.Seq {
-		return seq - min(seq, park.Seq(h.intn(8)))
-	}
-	switch n := h.intn(40); {
-	case n < 22:
-		op.Do = machine.DoWait
-		op.Wait = h.wait()
-	case n < 33:
-		op.Do, op.To = machine.DoEnd, recent()
-	case n < 35:
-		op.Do, op.To, op.N = machine.DoRelease, recent(), int64(h.intn(3))
-	case n < 37:
-		op.Do, op.On, op.N = machine.DoResize, h.object(park.KindSemaphore), int64(1+h.intn(4))
-	case n < 38:
-		op.Do, op.On = machine.DoDescribe, h.object(park.Kind(1+h.intn(2)))
-	case n < 39:
-		op.Do = machine.DoNoop
-	default:
-		op.Do = machine.DoNoop
-		if h.intn(4) == 0 {
-			op.Do = machine.DoLeave
-		}
-	}
-	return op
-}
-
-func (h *history) object(kind park.Kind) park.Object {
-	return park.Object{Kind: kind, Name: string(rune('a' + h.intn(3)))}
-}
-
-func (h *history) wait() machine.Wait {
-	w := machine.Wait{Commit: park.Any, Try: h.intn(6) == 0}
-	arms := 1
-	if h.intn(4) == 0 {
-		arms = 1 + h.intn(4)
-		w.Commit = park.Commit(1 + h.intn(3))
-	}
-	for range arms {
-		a := park.Arm{On: h.object(park.KindLock), N: 1}
-		if h.intn(3) == 0 {
-			a = park.Arm{On: h.object(park.KindSemaphore), N: int64(1 + h.intn(3)), Limit: 3}
-			if h.intn(10) == 0 {
-				a.Limit = int64(h.intn(4))
-			}
-		} else {
-			a.Shared = h.intn(3) == 0
-		}
-		if h.intn(60) == 0 {
-			a.On.Name = ""
-		}
-		w.Arms = append(w.Arms, a)
-	}
-	if w.Commit == park.Every && h.intn(10) > 0 {
-		slices.SortFunc(w.Arms, func(a, b park.Arm) int { return a.On.Compare(b.On) })
-		w.Arms = slices.CompactFunc(w.Arms, func(a, b park.Arm) bool { return a.On == b.On })
-	}
-	if h.intn(4) == 0 {
-		w.Note = fmt.Sprint("note ", h.intn(9))
-	}
-	if h.intn(8) == 0 {
-		w.Prio = int32(h.intn(5)) - 2
-	}
-	if h.intn(6) == 0 {
-		w.Limit = int64(h.intn(3000)) * ms
-	}
-	if h.intn(6) == 0 {
-		w.Delay = int64(h.intn(5000)) * ms
-		if h.intn(4) == 0 {
-			w.Delay = int64(h.intn(90_000)) * ms
-		}
-	}
-	return w
 }
 
 // apply gives an entry to both, through the encoding, and compares all that comes out.
@@ -284,12 +102,14 @@ func (h *history) apply(increment int64, commands ...machine.Command) {
 		return -1
 	}
 	h.model.events = nil
+	changes := h.machine.Changes()
 	h.model.apply(h.index, increment, commands)
 	h.compare(results, commands, events)
+	h.compareChanges(changes)
 	if err := h.machine.Check(); err != nil {
 		h.tb.Fatalf("entry %d: %v", h.index, err)
 	}
-	h.learn(events)
+	h.learn(results, events)
 	h.snapshot()
 }
 
@@ -322,73 +142,28 @@ func (h *history) compare(results []any, commands []machine.Command, events []ma
 	}
 }
 
-// isResult tells what the model says of the result of a command from its events.
-func isResult(s string) bool {
-	word, _, _ := strings.Cut(s, " ")
-	return slices.Contains([]string{"renew", "revoke", "sessions"}, word)
-}
-
-func printedResult(c machine.Command, r any) (out []string) {
-	switch c := c.(type) {
-	case *machine.Renew:
-		for i, a := range r.([]machine.Renewal) {
-			out = append(out, fmt.Sprintf("renew %v %s", c.Sessions[i], [...]string{"", "ok", "over", "revoked"}[a]))
+// compareChanges demands that the machine has numbered the same changes.
+func (h *history) compareChanges(got []machine.Change) {
+	h.tb.Helper()
+	want := h.model.changes
+	for i := range max(len(got), len(want)) {
+		switch {
+		case i >= len(got):
+			h.tb.Fatalf("entry %d: no change %+v", h.index, want[i])
+		case i >= len(want):
+			h.tb.Fatalf("entry %d: a change too many: %+v", h.index, got[i])
+		case got[i] != want[i]:
+			h.tb.Fatalf("entry %d: change\n%+v\nshould be\n%+v", h.index, got[i], want[i])
 		}
-	case *machine.Revoke:
-		out = append(out, fmt.Sprintf("revoke %v %s", c.Session, map[park.Code]string{
-			park.Done: "done", park.NotFound: "not found",
-		}[r.(park.Code)]))
-	case *machine.Sessions:
-		out = append(out, fmt.Sprintf("sessions %+v", r))
 	}
-	return out
-}
-
-func lines(s []string) string {
-	var b bytes.Buffer
-	for _, l := range s {
-		fmt.Fprintln(&b, "  ", l)
+	if got, want := h.machine.Revision(), h.model.revision; got != want {
+		h.tb.Fatalf("entry %d: revision %d, should be %d", h.index, got, want)
 	}
-	return b.String()
-}
-
-func dump(commands []machine.Command) string {
-	var b bytes.Buffer
-	for _, c := range commands {
-		fmt.Fprintf(&b, "  %T %+v\n", c, c)
-	}
-	return b.String()
-}
-
-func printed(e machine.Event) string {
-	switch e.Type {
-	case machine.EventAttached:
-		left := []string{}
-		for _, o := range e.Replaced {
-			left = append(left, fmt.Sprintf("%d:%d:%d", o.Seq, o.Code, o.Value))
-		}
-		return fmt.Sprintf("attached %v to %d/%d last %d replaced %d gone %v %v",
-			e.Session, e.Instance, e.Epoch, e.Last, e.ReplacedLast, e.ReplacedGone, left)
-	case machine.EventRefused:
-		return fmt.Sprintf("refused %d/%d: %d", e.Instance, e.Epoch, e.Refusal)
-	case machine.EventCut:
-		return fmt.Sprintf("cut %v epoch %d: %d", e.Session, e.Epoch, e.Refusal)
-	case machine.EventEnded:
-		return fmt.Sprintf("ended %v revoked %v", e.Session, e.Refusal == machine.RefusedRevoked)
-	}
-	if e.Code == park.Granted {
-		return fmt.Sprintf("granted %v/%d token %d arm %d", e.Session, e.Seq, e.Token, e.Arm)
-	}
-	if e.Description != nil {
-		d := *e.Description
-		d.Revision = 0
-		return fmt.Sprintf("outcome %v/%d code %d arm %d: %+v", e.Session, e.Seq, e.Code, e.Arm, d)
-	}
-	return fmt.Sprintf("outcome %v/%d code %d value %d", e.Session, e.Seq, e.Code, e.Value)
 }
 
 // learn lets the fake clients know their sessions and counts what was reached.
-func (h *history) learn(events []machine.Event) {
+func (h *history) learn(results []any, events []machine.Event) {
+	h.learnResults(results)
 	ended := 0
 	for _, e := range events {
 		switch e.Type {
@@ -407,6 +182,7 @@ func (h *history) learn(events []machine.Event) {
 			ended++
 			if h.intn(8) > 0 { // the others go on as if they did not know
 				h.clients = slices.DeleteFunc(h.clients, func(c *fakeClient) bool { return c.id == e.Session })
+				h.callers = slices.DeleteFunc(h.callers, func(c *fakeCaller) bool { return c.id == e.Session })
 			}
 		case machine.EventRefused, machine.EventCut:
 			h.seen[fmt.Sprintf("refusal %d", e.Refusal)]++
@@ -433,6 +209,25 @@ func (h *history) learn(events []machine.Event) {
 		if l.limit != l.stored {
 			h.seen["resized"]++
 		}
+	}
+}
+
+// learnResults lets the fake callers know their sessions.
+func (h *history) learnResults(results []any) {
+	for _, r := range results {
+		switch r := r.(type) {
+		case machine.Opened:
+			c := h.opening[0]
+			h.opening = h.opening[1:]
+			if c.id = r.Session; c.id != 0 {
+				h.callers = append(h.callers, c)
+			}
+		case machine.Called:
+			h.seen[fmt.Sprintf("call refused %d", r.Refusal)]++
+		}
+	}
+	if len(h.callers) > 4 {
+		h.callers = h.callers[1:]
 	}
 }
 
@@ -486,15 +281,37 @@ func (h *history) restore(s *machine.Snapshot) *machine.Machine {
 }
 
 // What a run of random histories must have seen to count.
-var mustSee = []string{
-	"attached", "replaced", "old epoch", "two sessions ended in one entry", "later arm",
-	"lock-delay", "parked LockAll", "resized", "restored", "forgotten",
-	"forgotten after a lock-delay longer than the grace", "replaced with a lock-delay",
-	"refused by a resize", "granted by a resize", "recalled when granted", "joined",
-	"granted again", "granted again, a later arm", "result again", "described holders and waiters",
-	"code 1", "code 2", "code 3", "code 4", "code 5", "code 6", "code 9", "code 10", "code 11",
-	"refusal 1", "refusal 2", "refusal 3", "refusal 4", "refusal 7",
-}
+var mustSee = slices.Concat(
+	[]string{
+		"attached", "replaced", "old epoch", "two sessions ended in one entry", "later arm",
+		"lock-delay", "parked LockAll", "resized", "restored", "forgotten",
+		"forgotten after a lock-delay longer than the grace", "replaced with a lock-delay",
+		"refused by a resize", "granted by a resize", "recalled when granted", "joined",
+		"granted again", "granted again, a later arm", "result again", "described holders and waiters",
+		"code 1", "code 2", "code 3", "code 4", "code 5", "code 6", "code 9", "code 10", "code 11",
+		"refusal 1", "refusal 2", "refusal 3", "refusal 4", "refusal 7",
+	},
+	[]string{ // elections
+		"led", "led with a select", "led with a LockAll", "proclaimed", "a leadership in a LockAll refused",
+		"transferred", "transferred to one of several candidacies", "transferred within a session",
+		"transferred to a revoked session", "transferred to a select", "transferred past others",
+		"transferred from unary to stream", "transferred from stream to unary",
+		"transfer to nobody", "transfer past a LockAll",
+	},
+	[]string{ // requests
+		"request joined", "request granted again", "request answered again", "request after its end",
+		"end before its request", "end after its request's end", "unary wait cancelled",
+		"request forgotten", "forgotten request asked anew", "target forgotten",
+		"unary proclaimed", "unary left", "unary recalled", "unary lock-delay", "unary ended with a parked call",
+		"call refused 0", "call refused 1", "call refused 2", "call refused 5", "call refused 7",
+	},
+	[]string{ // changes and what reads
+		"change 1", "change 2", "change 3", "change 4", "change 5",
+		"ending 1", "ending 2", "ending 3", "ending 4", "ending 5", "ending 6", "ending 7",
+		"waited", "waited for a hold without a trace",
+		"listed a page", "listed several kinds", "described kind 1", "described kind 2", "described kind 3",
+	},
+)
 
 func TestMachineAgainstModel(t *testing.T) {
 	histories := 600

@@ -62,17 +62,17 @@ func (m *Machine) transfer(id park.ID, to park.Seq, heir park.SessionID) {
 	m.keep(id, park.Done, 0)
 }
 
-// candidate finds the first wait of a session that leading alone would end, and its arm.
+// candidate finds the first wait of a session that leading alone would end, and its arm. It
+// looks through the waits of the session, of which there are few where a queue is long.
 func (m *Machine) candidate(on park.Object, of park.SessionID) (id park.ID, w park.Waiter, arm int, ok bool) {
-	for id, w := range m.lot.Queue(on) {
-		if id.Session != of || w.Commit == park.Every && len(w.Arms) > 1 {
+	for waits, x := range m.lot.Of(of) {
+		i := armOf(x.Arms, on)
+		if i < 0 || x.Commit == park.Every && len(x.Arms) > 1 {
 			continue
 		}
-		for i, a := range w.Arms {
-			if a.On == on {
-				return id, w, i, true
-			}
+		if !ok || turnOf(&x).Compare(turnOf(&w)) < 0 {
+			id, w, arm, ok = waits, x, i, true
 		}
 	}
-	return park.ID{}, park.Waiter{}, 0, false
+	return id, w, arm, ok
 }

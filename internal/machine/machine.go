@@ -56,9 +56,9 @@ type Machine struct {
 	elections election.Room
 
 	// Of the Apply under way; empty between.
-	turns  cow.Index[turn, park.ID] // who is to be tried
-	events []Event
-	freed  []freed
+	turns    cow.Index[turn, park.ID] // who is to be tried
+	events   []Event
+	freeings map[park.Object]freeing // never ranged over
 
 	changes []Change // of the last Apply
 }
@@ -87,6 +87,8 @@ func (a turn) Compare(b turn) int {
 	}
 	return cmp.Compare(a.ticket, b.ticket)
 }
+
+func turnOf(w *park.Waiter) turn { return turn{w.Prio, w.Ticket} }
 
 // A Renewal is the answer for one session. The values are the wire's.
 type Renewal uint8
@@ -144,7 +146,7 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 		m.settle()
 	}
 	events := m.events
-	m.events, m.freed = nil, m.freed[:0]
+	m.events, m.freeings = nil, nil
 	return results, events
 }
 

@@ -16,8 +16,10 @@ type model struct {
 	clock    int64
 	token    park.Token
 	ticket   int
+	revision uint64
 	sessions []*modelSession
 	calls    []*modelCall
+	changes  []machine.Change // of this entry
 	limits   map[park.Object]*modelLimit
 	events   []string
 	seen     map[string]int // interesting states, for coverage
@@ -36,6 +38,21 @@ type modelSession struct {
 	revoked, over   bool
 	forget          int64
 	delayed, gone   bool
+
+	// Of a session without a stream.
+	unary   bool
+	asked   []*modelRequest // in the order in which they were asked for the first time
+	ended   []*modelRequest // those that ended, in that order
+	evicted map[string]bool
+}
+
+// A modelRequest is what a request id stands for.
+type modelRequest struct {
+	id    string
+	seq   park.Seq
+	ended bool
+	code  park.Code
+	value int64
 }
 
 type modelLimit struct{ stored, limit int64 }
@@ -62,10 +79,19 @@ type modelCall struct {
 	delay  int64
 	free   int64
 	note   string
+	trace  string
 	token  park.Token
 	arm    int
 	code   park.Code
 	value  int64
+
+	freed []modelFreed // while it waited, in this entry
+}
+
+// A modelFreed is the end of somebody's hold of something.
+type modelFreed struct {
+	on    park.Object
+	trace string
 }
 
 func newModel(seen map[string]int) *model {
@@ -94,13 +120,57 @@ func (m *model) tell(format string, args ...any) {
 	m.events = append(m.events, fmt.Sprintf(format, args...))
 }
 
+// outcome tells what became of a call; unless its hold is recalled it has ended with it.
 func (m *model) outcome(s *modelSession, seq park.Seq, code park.Code, value int64) {
-	m.tell("outcome %v/%d code %d value %d", s.id, seq, code, value)
+	m.tell("outcome %v/%d %q code %d value %d", s.id, seq, s.name(seq), code, value)
+	if code != park.Recalled {
+		m.conclude(s, seq, code, value)
+	}
+}
+
+func (m *model) granted(c *modelCall, waited string) {
+	m.tell("granted %v/%d %q token %d arm %d waited %q", c.s.id, c.seq, c.s.name(c.seq), c.token, c.arm, waited)
+}
+
+// change numbers a change about an arm of a call's.
+func (m *model) change(c *modelCall, a park.Arm, x machine.Change) {
+	m.revision++
+	x.Revision, x.On, x.ID, x.Who = m.revision, a.On, park.ID{Session: c.s.id, Seq: c.seq}, c.s.who
+	x.Note, x.Token, x.Shared, x.Value, x.Trace = c.note, c.token, a.Shared, a.Value, c.trace
+	x.Clock = park.Clock(m.clock)
+	m.changes = append(m.changes, x)
+	m.seen[fmt.Sprintf("change %d", x.Type)]++
+	m.seen[fmt.Sprintf("ending %d", x.Ending)]++
+}
+
+// give takes n of an arm from a call that holds it, all if n is 0.
+func (m *model) give(c *modelCall, a park.Arm, n int64, why machine.Ending) {
+	if n == 0 {
+		n = a.N
+	}
+	m.change(c, a, machine.Change{Type: machine.ChangeEnded, N: n, Held: m.clock - c.since, Ending: why})
+	for _, w := range m.calls {
+		if w.state == parked && slices.ContainsFunc(w.arms, func(b park.Arm) bool { return b.On == a.On }) {
+			w.freed = append(w.freed, modelFreed{a.On, c.trace})
+		}
+	}
+}
+
+// release takes all that a call holds.
+func (m *model) release(c *modelCall, why machine.Ending) {
+	for _, a := range c.arms {
+		m.give(c, a, 0, why)
+	}
+	c.state = closed
+	m.conclude(c.s, c.seq, park.Over, 0)
 }
 
 // apply mirrors Machine.Apply; the results of Renew and Revoke are told like events.
 func (m *model) apply(index uint64, increment int64, commands []machine.Command) {
-	m.index = index
+	m.index, m.changes = index, nil
+	for _, c := range m.calls {
+		c.freed = nil
+	}
 	before := m.clock
 	m.clock += increment
 	for _, c := range commands {
@@ -122,7 +192,15 @@ func (m *model) apply(index uint64, increment int64, commands []machine.Command)
 		case *machine.Revoke:
 			m.revoke(c)
 		case *machine.Sessions:
-			m.list()
+			m.listSessions()
+		case *machine.Open:
+			m.openUnary(c)
+		case *machine.Call:
+			m.callCommand(c)
+		case *machine.Describe:
+			m.describeObject(c.On)
+		case *machine.List:
+			m.list(c)
 		}
 		m.settle()
 	}
@@ -153,7 +231,7 @@ func (m *model) due() {
 		switch {
 		case s.gone:
 		case !s.over && s.stamp+s.ttl <= m.clock:
-			items = append(items, item{s.stamp + s.ttl, park.ID{Session: s.id}, func() { m.end(s, true, false) }})
+			items = append(items, item{s.stamp + s.ttl, park.ID{Session: s.id}, func() { m.end(s, machine.EndExpired) }})
 		case s.over && s.forget <= m.clock:
 			s.gone = true
 			m.seen["forgotten"]++
@@ -172,7 +250,9 @@ func (m *model) due() {
 				}
 			}})
 		case c.state == held && c.free != 0 && c.free <= m.clock:
-			c.state = closed
+			items = append(items, item{c.free, park.ID{Session: c.s.id, Seq: c.seq}, func() {
+				m.release(c, machine.EndDelayOver)
+			}})
 		}
 	}
 	slices.SortFunc(items, func(a, b item) int {
@@ -194,7 +274,8 @@ func (m *model) lastDelay(s *modelSession) (at int64) {
 	return at
 }
 
-func (m *model) end(s *modelSession, failed, revoked bool) {
+func (m *model) end(s *modelSession, how machine.Ending) {
+	failed := how == machine.EndExpired || how == machine.EndReplaced
 	for _, c := range m.calls {
 		if c.s != s {
 			continue
@@ -202,13 +283,24 @@ func (m *model) end(s *modelSession, failed, revoked bool) {
 		switch {
 		case c.state == held && failed && c.delay > 0:
 			c.free = m.clock + c.delay
-		case c.state == held || c.state == parked:
+			for _, a := range c.arms {
+				m.change(c, a, machine.Change{
+					Type: machine.ChangeDelayed, N: a.N, Held: m.clock - c.since, Ending: how,
+				})
+			}
+			m.unaryState(s, "unary lock-delay")
+		case c.state == held:
+			m.release(c, how)
+		case c.state == parked:
 			c.state = closed
+			m.unaryState(s, "unary ended with a parked call")
 		}
 	}
-	s.revoked = s.revoked || revoked
+	s.revoked = s.revoked || how == machine.EndRevoked
 	s.over, s.forget = true, max(m.clock+int64(60e9), m.lastDelay(s)+1)
 	s.delayed = s.forget > m.clock+int64(60e9)
+	s.gone = how == machine.EndLeft
+	s.asked, s.ended = nil, nil
 	m.tell("ended %v revoked %v", s.id, s.revoked)
 }
 
@@ -220,7 +312,7 @@ func (m *model) revoke(r *machine.Revoke) {
 	}
 	m.tell("revoke %v done", r.Session)
 	if r.Now {
-		m.end(s, false, true)
+		m.end(s, machine.EndRevoked)
 		return
 	}
 	s.revoked = true
@@ -256,7 +348,7 @@ func (m *model) attach(a *machine.Attach) {
 	case s.over:
 		m.refused(a, machine.RefusedRevoked)
 		return
-	case s.secret != a.Secret || s.instance != a.Instance:
+	case s.secret != a.Secret || s.instance != a.Instance || s.unary:
 		m.refused(a, machine.RefusedNotYours)
 		return
 	case a.Epoch <= s.epoch:
@@ -265,7 +357,11 @@ func (m *model) attach(a *machine.Attach) {
 	}
 	s.epoch = a.Epoch
 	for _, c := range m.calls {
-		if c.s == s && !listed(a.Wanted, c.seq) {
+		switch {
+		case c.s != s || listed(a.Wanted, c.seq):
+		case c.state == held:
+			m.release(c, machine.EndReleased)
+		default:
 			c.state = closed
 		}
 	}
@@ -287,12 +383,12 @@ func (m *model) openSession(a *machine.Attach) {
 	if a.Replaces != 0 {
 		old := m.session(a.Replaces)
 		if gone = old == nil; !gone {
-			if old.secret != a.ReplacesSecret || old.instance != a.Instance {
+			if old.secret != a.ReplacesSecret || old.instance != a.Instance || old.unary {
 				m.refused(a, machine.RefusedNotYours)
 				return
 			}
 			if !old.over {
-				m.end(old, true, false)
+				m.end(old, machine.EndReplaced)
 				if m.lastDelay(old) > 0 {
 					m.seen["replaced with a lock-delay"]++
 				}
@@ -329,7 +425,7 @@ func (m *model) again(s *modelSession, seq park.Seq) {
 		if c.arm > 0 {
 			m.seen["granted again, a later arm"]++
 		}
-		m.tell("granted %v/%d token %d arm %d", s.id, seq, c.token, c.arm)
+		m.granted(c, "")
 	case c.state == kept:
 		m.seen["result again"]++
 		m.outcome(s, seq, c.code, c.value)
@@ -346,7 +442,7 @@ func (m *model) frame(f *machine.Frame) {
 	case s.over:
 		cut(machine.RefusedRevoked)
 		return
-	case s.epoch != f.Epoch:
+	case s.epoch != f.Epoch || s.unary:
 		cut(machine.RefusedOldEpoch)
 		return
 	}
@@ -383,7 +479,11 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 			m.outcome(s, op.Seq, park.Invalid, 0)
 			return
 		}
-		if c := m.call(s, op.To); c != nil && c.state != kept {
+		switch c := m.call(s, op.To); {
+		case c == nil:
+		case c.state == held:
+			m.release(c, machine.EndReleased)
+		case c.state == parked:
 			c.state = closed
 		}
 		m.outcome(s, op.Seq, park.Done, 0)
@@ -395,147 +495,13 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 		m.outcome(s, op.Seq, park.Done, 0)
 	case machine.DoDescribe:
 		m.describe(s, op)
+	case machine.DoProclaim:
+		m.proclaim(s, op)
+	case machine.DoTransfer:
+		m.transfer(s, op)
 	case machine.DoLeave:
 		m.outcome(s, op.Seq, park.Done, 0)
-		for _, c := range m.calls {
-			if c.s == s {
-				c.state = closed
-			}
-		}
-		m.end(s, false, false)
-		s.gone = true
-	}
-}
-
-func (m *model) describe(s *modelSession, op *machine.Op) {
-	d := m.description(op.On, 100, 100)
-	if len(d.Holders)+len(d.Waiters) == 0 && m.limits[op.On] == nil {
-		m.outcome(s, op.Seq, park.NotFound, 0)
-		return
-	}
-	if len(d.Holders) > 0 && len(d.Waiters) > 0 {
-		m.seen["described holders and waiters"]++
-	}
-	m.described(s, op.Seq, park.Done, 0, d)
-}
-
-func (m *model) described(s *modelSession, seq park.Seq, code park.Code, arm int, d machine.Description) {
-	m.tell("outcome %v/%d code %d arm %d: %+v", s.id, seq, code, arm, d)
-}
-
-// description tells of the first so many holders by their ids, those who hold for
-// longest first, and of the first so many in the queue.
-func (m *model) description(on park.Object, holders, waiters int) machine.Description {
-	d := machine.Description{On: on, Index: m.index}
-	if l := m.limits[on]; l != nil {
-		d.Limit = l.limit
-	}
-	byID := slices.SortedFunc(slices.Values(m.calls), func(a, b *modelCall) int {
-		return cmp.Or(cmp.Compare(a.s.id, b.s.id), cmp.Compare(a.seq, b.seq))
-	})
-	for _, c := range byID {
-		for _, a := range c.arms {
-			switch {
-			case a.On != on:
-			case c.state == parked:
-				d.Waiting++
-			case c.state == held:
-				if on.Kind == park.KindSemaphore {
-					d.Held += a.N
-				}
-				if p := m.party(c, a); len(d.Holders) < holders {
-					p.Token = c.token
-					if c.free != 0 {
-						p.Delayed = c.free - m.clock
-					}
-					d.Holders = append(d.Holders, p)
-				}
-			}
-		}
-	}
-	slices.SortStableFunc(d.Holders, func(a, b machine.Party) int { return cmp.Compare(b.For, a.For) })
-	for _, c := range m.queue(on) {
-		if len(d.Waiters) < waiters {
-			i := slices.IndexFunc(c.arms, func(a park.Arm) bool { return a.On == on })
-			p := m.party(c, c.arms[i])
-			p.Prio = c.prio
-			d.Waiters = append(d.Waiters, p)
-		}
-	}
-	return d
-}
-
-func (m *model) party(c *modelCall, a park.Arm) machine.Party {
-	return machine.Party{
-		Session: c.s.id, Who: c.s.who, Note: c.note, Shared: a.Shared, N: a.N, For: m.clock - c.since,
-		Renewed: m.clock - c.s.stamp, TTL: c.s.ttl,
-	}
-}
-
-// list tells of the live sessions.
-func (m *model) list() {
-	list := machine.SessionList{Index: m.index}
-	for _, s := range m.sessions {
-		if s.over {
-			continue
-		}
-		info := machine.SessionInfo{
-			ID: s.id, Who: s.who, TTL: s.ttl, Remaining: s.stamp + s.ttl - m.clock, Revoked: s.revoked,
-		}
-		for _, c := range m.calls {
-			switch {
-			case c.s == s && c.state == held:
-				info.Holds++
-			case c.s == s && c.state == parked:
-				info.Waits++
-			}
-		}
-		list.Sessions = append(list.Sessions, info)
-	}
-	m.tell("sessions %+v", list)
-}
-
-func (m *model) releasePart(s *modelSession, op *machine.Op) {
-	c := m.call(s, op.To)
-	switch {
-	case c == nil || c.state != held:
-		m.outcome(s, op.Seq, park.NotFound, 0)
-		return
-	case len(c.arms) != 1 || c.arms[0].On.Kind != park.KindSemaphore || op.N < 1 || op.N > c.arms[0].N:
-		m.outcome(s, op.Seq, park.Invalid, c.arms[0].N)
-		return
-	}
-	a := c.arms[0]
-	a.N -= op.N
-	if c.arms = []park.Arm{a}; a.N == 0 {
-		c.state = closed
-	}
-	m.keep(s, op.Seq, park.Done, 0)
-}
-
-func (m *model) keep(s *modelSession, seq park.Seq, code park.Code, value int64) {
-	m.calls = append(m.calls, &modelCall{s: s, seq: seq, state: kept, code: code, value: value})
-	m.outcome(s, seq, code, value)
-}
-
-func (m *model) resize(s *modelSession, op *machine.Op) {
-	l := m.limits[op.On]
-	if l == nil {
-		l = &modelLimit{stored: op.N}
-		m.limits[op.On] = l
-	}
-	l.limit = op.N
-	for _, c := range m.queue(op.On) {
-		if slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == op.On && a.N > op.N }) {
-			c.state = closed
-			m.seen["refused by a resize"]++
-			m.outcome(c.s, c.seq, park.Invalid, op.N)
-		}
-	}
-	m.keep(s, op.Seq, park.Done, op.N)
-	told := len(m.events)
-	if m.settle(); len(m.events) > told {
-		m.seen["granted by a resize"]++
+		m.end(s, machine.EndLeft)
 	}
 }
 
@@ -556,6 +522,9 @@ func before(a, b *modelCall) int {
 }
 
 func (m *model) admit(w *machine.Wait) (park.Code, int64) {
+	if len(w.Trace) > 64 {
+		return park.Invalid, 64
+	}
 	if w.Commit == park.Every {
 		for i := 1; i < len(w.Arms); i++ {
 			if w.Arms[i-1].On.Compare(w.Arms[i].On) >= 0 {
@@ -564,8 +533,15 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 		}
 	}
 	for _, a := range w.Arms {
-		if a.On.Name == "" {
+		switch {
+		case a.On.Kind != park.KindElection && a.Value != "":
+			return park.Invalid, 0
+		case a.On.Name == "":
 			return park.Invalid, 256
+		case a.On.Kind == park.KindElection && (a.Shared || a.N != 1 || a.Limit != 0):
+			return park.Invalid, 1
+		case len(a.Value) > 4096:
+			return park.Invalid, 4096
 		}
 		if a.On.Kind != park.KindSemaphore {
 			continue
@@ -598,6 +574,7 @@ func (m *model) wait(s *modelSession, op *machine.Op) {
 	c := &modelCall{
 		s: s, seq: op.Seq, state: closed, arms: op.Wait.Arms, commit: op.Wait.Commit,
 		prio: op.Wait.Prio, ticket: m.ticket, since: m.clock, delay: op.Wait.Delay, note: op.Wait.Note,
+		trace: op.Wait.Trace,
 	}
 	m.calls = append(m.calls, c)
 	if m.tryGrant(c) {
@@ -628,12 +605,22 @@ func (m *model) ready(c *modelCall, a park.Arm) bool {
 				return false
 			case o.state == held && a.On.Kind == park.KindLock && !(a.Shared && b.Shared):
 				return false
+			case o.state == held && a.On.Kind == park.KindElection:
+				return false
 			case o.state == held:
 				sum += b.N
 			}
 		}
 	}
-	return a.On.Kind == park.KindLock || sum+a.N <= m.limits[a.On].limit
+	return a.On.Kind != park.KindSemaphore || sum+a.N <= m.limits[a.On].limit
+}
+
+// several leaves a select the arm that it got.
+func (m *model) several(c *modelCall, arm int) {
+	if len(c.arms) > 1 && c.arms[arm].On.Kind == park.KindElection {
+		m.seen["led with a select"]++
+	}
+	c.arms, c.arm = c.arms[arm:arm+1], arm
 }
 
 func (m *model) tryGrant(c *modelCall) bool {
@@ -658,20 +645,55 @@ func (m *model) tryGrant(c *modelCall) bool {
 		}
 	}
 	if c.commit != park.Every {
-		c.arms, c.arm = c.arms[arm:arm+1], arm
+		m.several(c, arm)
+	} else if len(c.arms) > 1 && slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On.Kind == park.KindElection }) {
+		m.seen["led with a LockAll"]++
 	}
-	c.state = held
-	c.until, c.since = 0, m.clock
-	if slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On.Kind == park.KindLock && !a.Shared }) {
+	m.take(c, c.since)
+	return true
+}
+
+// take gives a call the arms that are left to it.
+func (m *model) take(c *modelCall, waitedSince int64) {
+	alone := func(a park.Arm) bool {
+		return a.On.Kind == park.KindElection || a.On.Kind == park.KindLock && !a.Shared
+	}
+	waited := c.waitedFor(m.seen)
+	c.state, c.until, c.since, c.freed = held, 0, m.clock, nil
+	if slices.ContainsFunc(c.arms, alone) {
 		m.token++
 		c.token = m.token
 	}
-	m.tell("granted %v/%d token %d arm %d", c.s.id, c.seq, c.token, c.arm)
+	for _, a := range c.arms {
+		m.change(c, a, machine.Change{Type: machine.ChangeGranted, N: a.N, Waited: m.clock - waitedSince})
+		if a.On.Kind == park.KindElection {
+			m.seen["led"]++
+		}
+	}
+	m.granted(c, waited)
 	if c.s.revoked {
 		m.seen["recalled when granted"]++
+		m.unaryState(c.s, "unary recalled")
 		m.outcome(c.s, c.seq, park.Recalled, 0)
 	}
-	return true
+}
+
+// waitedFor is the trace of the hold that was the last to end of those that a call waited
+// for in this entry; of each object only the last one counts.
+func (c *modelCall) waitedFor(seen map[string]int) string {
+	told := map[park.Object]bool{}
+	for _, f := range slices.Backward(c.freed) {
+		if told[f.on] || !slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == f.on }) {
+			continue
+		}
+		if f.trace != "" {
+			seen["waited"]++
+			return f.trace
+		}
+		told[f.on] = true
+		seen["waited for a hold without a trace"]++
+	}
+	return ""
 }
 
 // settle grants to the first of all waiters that can proceed, until none can.

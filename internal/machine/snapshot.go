@@ -34,7 +34,7 @@ func (m *Machine) Snapshot() *Snapshot {
 	c := *m
 	c.book, c.lot, c.locks = m.book.Copy(), m.lot.Copy(), m.locks.Copy()
 	c.elections = m.elections.Copy()
-	c.turns, c.events, c.freed, c.changes = m.turns.Copy(), nil, nil, nil
+	c.turns, c.events, c.freeings, c.changes = m.turns.Copy(), nil, nil, nil
 	return &Snapshot{c}
 }
 

@@ -26,16 +26,23 @@ var update = flag.Bool("update", false, "write the answers and golden files of t
 //	attach NAME [epoch=N] [wanted=1-3,5] [secret=NAME] [instance=N]
 //	renew NAME...      revoke NAME [now]      sessions      bootstrap CLUSTER FLOOR
 //	NAME[@EPOCH] [acks=1-3,5] OP, OP, ...      a frame of a session's stream
+//	caller NAME [ttl=10s] [who=W]              opens a session without a stream
+//	call NAME ID OP      call NAME ID end      call NAME leave      [secret=NAME]
+//	describe KIND X      list [KIND] [prefix=P] [after=KIND:X] [max=100]
 //
-// and an op is its seq and one of
+// where an op of a frame is its seq and one of these, and one of a call one of these
 //
-//	lock X      rlock X      acquire S N[/LIMIT]      any|first|all lock X | rlock Y | ...
-//	end SEQ      release SEQ N      resize S N      describe lock|semaphore X      noop      leave
+//	lock X      rlock X      acquire S N[/LIMIT]      lead E [value=V]
+//	any|first|all lock X | rlock Y | ...
+//	end CALL    release CALL N      resize S N      describe KIND X      noop      leave
+//	proclaim CALL VALUE      transfer CALL NAME
 //
-// the waits of the first line with the options try, prio=N, delay=1s, limit=1s, note=W.
-// NAME*N stands for N sessions, NAME1 to NAMEN. Other lines are no entries:
+// the waits with the options try, prio=N, delay=1s, limit=1s, note=W, trace=T; CALL is the
+// seq or the id of another. NAME*N stands for N sessions, NAME1 to NAMEN, and ID*N for N
+// calls. Other lines are no entries:
 //
 //	> new       begins anew: clock 0, floor of tokens 0
+//	> changes   those of the last entry
 //	> counts    how many sessions live, hold and wait
 //	> due       when the next thing falls due
 //	> hash      the state hash

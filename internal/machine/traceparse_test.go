@@ -23,6 +23,8 @@ type trace struct {
 	peers   map[string]*peer
 	byID    map[park.SessionID]*peer
 	opening []*peer // by the entry under way, in the order of its commands
+	calling []*peer // by its Opens of sessions without a stream
+	changes []machine.Change
 }
 
 // A peer is what the client of a session knows.
@@ -126,6 +128,8 @@ func (tr *trace) run(line string) string {
 	case "counts":
 		c := tr.machine.Counts()
 		return fmt.Sprintf("  %d sessions, %d holds, %d waiters\n", c.Sessions, c.Holds, c.Waiters)
+	case "changes":
+		return tr.printChanges()
 	case "hash":
 		return fmt.Sprintf("  %#016x\n", tr.machine.Hash())
 	case "due":
@@ -140,7 +144,7 @@ func (tr *trace) run(line string) string {
 		increment, line = (&words{t: tr.t}).duration(d), commands
 	}
 	var commands []machine.Command
-	tr.opening = nil
+	tr.opening, tr.calling = nil, nil
 	for text := range strings.SplitSeq(line, ";") {
 		w := &words{tr.t, strings.Fields(text)}
 		if len(w.rest) > 0 {
@@ -161,11 +165,12 @@ func (tr *trace) apply(increment int64, commands []machine.Command) string {
 	}
 	tr.index++
 	results, events := tr.machine.Apply(tr.index, increment, commands)
+	tr.changes = tr.machine.Changes()
 	if err := tr.machine.Check(); err != nil {
 		tr.t.Fatal(err)
 	}
 	again, told := tr.twin.Apply(tr.index, increment, commands)
-	if diff := cmp.Diff([]any{results, events}, []any{again, told}); diff != "" {
+	if diff := cmp.Diff([]any{results, events, tr.changes}, []any{again, told, tr.twin.Changes()}); diff != "" {
 		tr.t.Fatalf("a machine restored before this entry answers otherwise:\n%s", diff)
 	}
 	if tr.twin = restored(tr.t, tr.twin); tr.twin.Hash() != tr.machine.Hash() {
@@ -196,6 +201,14 @@ func (tr *trace) commands(w *words) (out []machine.Command) {
 		return tr.open(w)
 	case "attach":
 		return append(out, tr.attach(w))
+	case "caller":
+		return tr.caller(w)
+	case "call":
+		return tr.calls(w)
+	case "describe":
+		return append(out, &machine.Describe{On: w.object()})
+	case "list":
+		return append(out, w.list())
 	}
 	name, epoch, _ := strings.Cut(verb, "@")
 	for _, p := range tr.named(name) {
@@ -207,7 +220,10 @@ func (tr *trace) commands(w *words) (out []machine.Command) {
 		f.Acked = ops.ranges(ops.option("acks", ""))
 		for text := range strings.SplitSeq(strings.Join(ops.rest, " "), ", ") {
 			if op := (&words{tr.t, strings.Fields(text)}); len(op.rest) > 0 {
-				f.Ops = append(f.Ops, op.op())
+				seq := op.seq()
+				parsed := tr.op(op, op.seq)
+				parsed.Seq = seq
+				f.Ops = append(f.Ops, parsed)
 			}
 		}
 		out = append(out, f)
@@ -279,25 +295,27 @@ func (tr *trace) attach(w *words) machine.Command {
 	}
 }
 
-// op parses one op of a frame.
-func (w *words) op() machine.Op {
-	op := machine.Op{Seq: w.seq()}
+// op parses one op of a frame or of a call. target takes the word for another call.
+func (tr *trace) op(w *words, target func() park.Seq) (op machine.Op) {
 	switch verb := w.next(); verb {
-	case "lock", "rlock", "acquire":
+	case "lock", "rlock", "acquire", "lead":
 		w.rest = append([]string{verb}, w.rest...)
 		op.Do, op.Wait = machine.DoWait, w.wait(park.Any)
 	case "any", "first", "all":
 		commit := map[string]park.Commit{"any": park.Any, "first": park.First, "all": park.Every}[verb]
 		op.Do, op.Wait = machine.DoWait, w.wait(commit)
 	case "end":
-		op.Do, op.To = machine.DoEnd, w.seq()
+		op.Do, op.To = machine.DoEnd, target()
 	case "release":
-		op.Do, op.To, op.N = machine.DoRelease, w.seq(), w.number(w.next())
+		op.Do, op.To, op.N = machine.DoRelease, target(), w.number(w.next())
 	case "resize":
 		op.Do, op.On, op.N = machine.DoResize, park.Object{Kind: park.KindSemaphore, Name: w.next()}, w.number(w.next())
 	case "describe":
-		kind := map[string]park.Kind{"lock": park.KindLock, "semaphore": park.KindSemaphore}[w.next()]
-		op.Do, op.On = machine.DoDescribe, park.Object{Kind: kind, Name: w.next()}
+		op.Do, op.On = machine.DoDescribe, w.object()
+	case "proclaim":
+		op.Do, op.To, op.Value = machine.DoProclaim, target(), w.next()
+	case "transfer":
+		op.Do, op.To, op.Heir = machine.DoTransfer, target(), tr.named(w.next())[0].id
 	case "noop":
 		op.Do = machine.DoNoop
 	case "leave":
@@ -316,11 +334,15 @@ func (w *words) wait(commit park.Commit) machine.Wait {
 		Delay:  w.duration(w.option("delay", "0s")),
 		Limit:  w.duration(w.option("limit", "0s")),
 		Note:   w.option("note", ""),
+		Trace:  w.option("trace", ""),
 	}
 	for text := range strings.SplitSeq(strings.Join(w.rest, " "), "|") {
 		arm := &words{w.t, strings.Fields(text)}
 		a := park.Arm{On: park.Object{Kind: park.KindLock}, N: 1}
+		a.Value = arm.option("value", "")
 		switch verb := arm.next(); verb {
+		case "lead":
+			a.On = park.Object{Kind: park.KindElection, Name: arm.next()}
 		case "lock", "rlock":
 			a.Shared, a.On.Name = verb == "rlock", arm.next()
 		case "acquire":

@@ -50,6 +50,16 @@ func (tr *trace) print(commands []machine.Command, results []any, events []machi
 			for _, s := range r.Sessions {
 				out = append(out, tr.info(s))
 			}
+		case machine.Opened:
+			out = append(out, tr.openedUnary(r))
+		case machine.Called:
+			if s := tr.called(commands[i].(*machine.Call), r); s != "" {
+				out = append(out, s)
+			}
+		case *machine.Description:
+			out = append(out, tr.described(commands[i].(*machine.Describe), r))
+		case machine.ObjectList:
+			out = append(out, tr.listed(r)...)
 		}
 	}
 	for _, e := range events {
@@ -72,8 +82,11 @@ func counted(lines []string) (out []string) {
 	of := map[string][]string{}
 	for _, l := range lines {
 		who, what, _ := strings.Cut(l, " ")
-		if _, seq, ok := strings.Cut(who, "/"); ok {
-			what = seq + " " + what
+		if _, call, ok := strings.Cut(who, "/"); ok {
+			if call[0] > '9' {
+				call = strings.TrimRight(call, "0123456789") // a request: its ids count
+			}
+			what = call + " " + what
 		}
 		if of[what] == nil {
 			kinds = append(kinds, what)
@@ -136,7 +149,11 @@ func (tr *trace) event(e machine.Event) string {
 		return fmt.Sprintf("%s ended: %s", tr.name(e.Session), refusalName(e.Refusal))
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s/%d %s", tr.name(e.Session), e.Seq, codeName(e.Code))
+	call := fmt.Sprint(e.Seq)
+	if e.Request != "" {
+		call = e.Request
+	}
+	fmt.Fprintf(&b, "%s/%s %s", tr.name(e.Session), call, codeName(e.Code))
 	if e.Token != 0 {
 		fmt.Fprintf(&b, ", token %d", e.Token)
 	}
@@ -145,6 +162,9 @@ func (tr *trace) event(e machine.Event) string {
 	}
 	if e.Value != 0 {
 		fmt.Fprintf(&b, " (%d)", e.Value)
+	}
+	if e.Waited != "" {
+		fmt.Fprintf(&b, ", waited for %q", e.Waited)
 	}
 	if e.Description != nil {
 		b.WriteString(tr.description(e.Description))
@@ -199,6 +219,12 @@ func (tr *trace) party(p machine.Party) string {
 	if p.Note != "" {
 		fmt.Fprintf(&b, " %q", p.Note)
 	}
+	if p.Value != "" {
+		fmt.Fprintf(&b, ", value %q", p.Value)
+	}
+	if p.Trace != "" {
+		fmt.Fprintf(&b, ", trace %q", p.Trace)
+	}
 	if p.Shared {
 		b.WriteString(", shared")
 	}
@@ -207,6 +233,9 @@ func (tr *trace) party(p machine.Party) string {
 	}
 	if p.Token != 0 {
 		fmt.Fprintf(&b, ", token %d", p.Token)
+	}
+	if p.Prio != 0 {
+		fmt.Fprintf(&b, ", prio %d", p.Prio)
 	}
 	fmt.Fprintf(&b, ", for %v", time.Duration(p.For))
 	if p.Delayed != 0 {

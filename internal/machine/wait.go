@@ -142,15 +142,15 @@ func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, waited bool) {
 	if slices.ContainsFunc(h.Arms, exclusive) {
 		h.Token = m.nextToken()
 	}
-	before := ""
 	for _, a := range h.Arms {
 		m.commit(id, a)
 		m.noteHold(id, a, &h, Change{Type: ChangeGranted, N: a.N, Waited: int64(m.clock - w.Since)})
-		if waited && before == "" {
-			before = m.waitedFor(a.On)
-		}
 	}
 	m.book.Grant(id, h)
+	before := ""
+	if waited {
+		before = m.waitedFor(w, h.Arms)
+	}
 	m.granted(id, h, before)
 	if st, _ := m.book.State(id.Session); st.Revoked {
 		m.answer(id, park.Recalled, 0) // as what it held already has been (SEMANTICS A6)
@@ -231,10 +231,10 @@ func (m *Machine) release(id park.ID, why Ending) bool {
 // waits for them.
 func (m *Machine) ended(id park.ID, a park.Arm, h *session.Hold, why Ending) {
 	m.noteHold(id, a, h, Change{Type: ChangeEnded, N: a.N, Held: int64(m.clock - h.Since), Ending: why})
-	if h.Trace != "" {
-		m.freed = append(m.freed, freed{a.On, h.Trace})
+	if head, ok := m.lot.Head(a.On); ok {
+		m.freed(a.On, h.Trace)
+		m.mark(head)
 	}
-	m.touch(a.On)
 }
 
 // touch marks the head of an object's queue to be tried.
@@ -246,7 +246,7 @@ func (m *Machine) touch(on park.Object) {
 
 func (m *Machine) mark(id park.ID) {
 	if w, ok := m.lot.Get(id); ok {
-		m.turns.Put(turn{w.Prio, w.Ticket}, id)
+		m.turns.Put(turnOf(&w), id)
 	}
 }
 
