@@ -237,6 +237,11 @@ func (c *checker) derived() {
 	if err := c.m.book.Check(want); err != nil {
 		c.failf(10, "%w", err)
 	}
+	for i, ch := range c.m.changes {
+		if ch.Revision != c.m.revision-uint64(len(c.m.changes)-1-i) { //nolint:gosec // not negative
+			c.failf(10, "change %d of %d has revision %d, the last is %d", i, len(c.m.changes), ch.Revision, c.m.revision)
+		}
+	}
 	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum()); err != nil {
 		c.failf(10, "%w", err)
 	}

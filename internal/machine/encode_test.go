@@ -171,13 +171,42 @@ func FuzzDecodeCommand(f *testing.F) {
 		if again := machine.AppendCommand(nil, c); !bytes.Equal(again, b) {
 			t.Fatalf("%x decodes and encodes as %x", b, again)
 		}
-		m := populated()
+		m := furnished(2)
 		m.Apply(m.Index()+1, increment, []machine.Command{c})
 		if err := m.Check(); err != nil {
 			t.Fatalf("after %+v: %v", c, err)
 		}
 		restored(t, m)
 	})
+}
+
+// furnished is populated, and has what came later: elections, and sessions without a
+// stream whose requests wait, hold and have ended, so many more than a few.
+func furnished(ended int) *machine.Machine {
+	m := populated()
+	entry := func(commands ...machine.Command) { m.Apply(m.Index()+1, ms, commands) }
+	secret := machine.Secret{1, 2, 3, 15: 255}
+	open := &machine.Open{Secret: secret, TTL: 10_000 * ms, Who: "caller"}
+	entry(open, open)
+	lead := lockOp("cron")
+	lead.Wait.Arms[0] = park.Arm{On: park.Object{Kind: park.KindElection, Name: "cron"}, N: 1, Value: "host-a:80"}
+	lead.Wait.Trace, lead.Wait.Note = "trace", "note"
+	limited := lead
+	limited.Wait.Limit, limited.Wait.Prio = 5_000*ms, 3
+	call := func(s park.SessionID, id, target string, op machine.Op) machine.Command {
+		return &machine.Call{Session: s, Secret: secret, Request: id, Target: target, Op: op}
+	}
+	entry(
+		call(6, "r-0", "", lead),
+		call(7, "r-0", "", lead), call(7, "r-1", "", limited), call(7, "r-2", "", lockOp("z")),
+		call(6, "r-3", "r-0", machine.Op{Do: machine.DoProclaim, Value: "host-a:81"}),
+		call(6, "early", "", endOp(0)), call(6, "r-4", "", permitsOp("none", 1, 0)),
+		&machine.Frame{Session: 5, Epoch: 3, Ops: []machine.Op{{Seq: 6, Do: machine.DoWait, Wait: lead.Wait}}},
+	)
+	for n := range ended {
+		entry(call(7, fmt.Sprint("n-", n), "", machine.Op{Do: machine.DoNoop}))
+	}
+	return m
 }
 
 // populated is a small machine with one of everything, on which the specimens have an

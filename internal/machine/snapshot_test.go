@@ -13,6 +13,7 @@ import (
 
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
+	"coordd.dev/internal/session"
 )
 
 func written(t testing.TB, m *machine.Machine) []byte {
@@ -78,6 +79,34 @@ func TestGoldenSnapshot(t *testing.T) {
 	}
 }
 
+// The same of a machine with what the first format had not.
+func TestGoldenRequests(t *testing.T) {
+	const path = "testdata/golden/snapshot-2-requests"
+	m := furnished(session.KeptRequests + 2)
+	if *update {
+		if err := os.WriteFile(path, written(t, m), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := machine.Restore(bytes.NewReader(golden))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if old.Hash() != m.Hash() || old.Revision() != m.Revision() {
+		t.Errorf("the golden snapshot has the hash %#x, what it is of %#x", old.Hash(), m.Hash())
+	}
+	if !bytes.Equal(written(t, old), golden) || !bytes.Equal(written(t, m), golden) {
+		t.Error("it is written otherwise now")
+	}
+}
+
 // A snapshot is written by one goroutine while another goes on applying entries, and is
 // of the moment at which it was taken. The race detector watches.
 func TestSnapshotWhileApplying(t *testing.T) {
@@ -119,7 +148,7 @@ func sealed(body []byte) []byte {
 // Every damaged byte is found: by the checksum; and where the checksum is made to fit,
 // by the encoding or by the state hash.
 func TestDamagedSnapshot(t *testing.T) {
-	good := written(t, populated())
+	good := written(t, furnished(2))
 	body := good[:len(good)-8]
 	if !bytes.Equal(sealed(body), good) {
 		t.Fatal("the last eight bytes are not the checksum")
@@ -150,7 +179,7 @@ func TestDamagedSnapshot(t *testing.T) {
 
 // A length that no snapshot has is refused before memory is asked for.
 func TestHugeChunk(t *testing.T) {
-	head := []byte("coordd snapshot 1\n")
+	head := []byte("coordd snapshot 2\n")
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	_, err := machine.Restore(bytes.NewReader(sealed(binary.AppendUvarint(head, 1<<62))))
@@ -165,8 +194,8 @@ func TestHugeChunk(t *testing.T) {
 
 // A writer that fails is reported, wherever it fails.
 func TestSnapshotWriteError(t *testing.T) {
-	s := populated().Snapshot()
-	size := len(written(t, populated()))
+	s := furnished(2).Snapshot()
+	size := len(written(t, furnished(2)))
 	for room := range size {
 		if n, err := s.WriteTo(&full{room}); !errors.Is(err, errFull) || n > int64(room) {
 			t.Fatalf("with room for %d of %d bytes: %d written, error %v", room, size, n, err)
@@ -190,7 +219,12 @@ func (f *full) Write(b []byte) (int, error) {
 // Whatever comes as a snapshot is refused or restored, without a panic. The checksum is
 // made to fit, so that the rest is reached.
 func FuzzRestore(f *testing.F) {
-	good := written(f, populated())
+	good := written(f, furnished(2))
+	old, err := os.ReadFile("testdata/golden/snapshot-1")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(old[:len(old)-8])
 	empty := written(f, machine.New())
 	f.Add(good[:len(good)-8])
 	f.Add(empty[:len(empty)-8])
@@ -202,7 +236,14 @@ func FuzzRestore(f *testing.F) {
 			}
 			return
 		}
-		if again := written(t, m); !bytes.Equal(again, sealed(body)) {
+		again := written(t, m)
+		if bytes.HasPrefix(body, []byte("coordd snapshot 1\n")) {
+			if m, err = machine.Restore(bytes.NewReader(again)); err != nil {
+				t.Fatalf("%x restores, and what is written then does not: %v", body, err)
+			}
+			body, again = again[:len(again)-8], written(t, m)
+		}
+		if !bytes.Equal(again, sealed(body)) {
 			t.Fatalf("%x restores and is written as %x", body, again)
 		}
 	})

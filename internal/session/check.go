@@ -39,6 +39,9 @@ func (b *Book) checkRequests() error {
 	r := &b.requests
 	done := map[park.SessionID]uint64{}
 	for at, a := range r.asked.All() {
+		if st, live := b.Live(at.session); !live || st.Epoch != 0 {
+			return fmt.Errorf("request %q of session %v, which is over or has a stream", at.id, at.session)
+		}
 		if name := b.Request(park.ID{Session: at.session, Seq: a.Seq}); name != at.id {
 			return fmt.Errorf("call %d of session %v is request %q, should be %q", a.Seq, at.session, name, at.id)
 		}
@@ -46,6 +49,9 @@ func (b *Book) checkRequests() error {
 			continue
 		}
 		done[at.session]++
+		if n := b.Ended(at.session); a.Ended > n || n-a.Ended >= KeptRequests {
+			return fmt.Errorf("request %q was the %dth to end of session %v, and %d have", at.id, a.Ended, at.session, n)
+		}
 		if name, ok := r.ended.Get(ended{at.session, a.Ended}); !ok || name != at.id {
 			return fmt.Errorf("the %dth call to end of session %v is %q, should be %q", a.Ended, at.session, name, at.id)
 		}
