@@ -55,19 +55,24 @@ func (m *Machine) Changes() []Change { return m.changes }
 // Revision is the number of the last change.
 func (m *Machine) Revision() uint64 { return m.revision }
 
-// note adds a change about an arm of a call, which c says the rest of.
-func (m *Machine) note(id park.ID, a park.Arm, c Change) {
+// note adds a change about an arm of a call. The rest of it is the caller's to say at once.
+func (m *Machine) note(t ChangeType, id park.ID, a park.Arm) *Change {
+	if m.changes == nil {
+		m.changes = make([]Change, 0, cap(m.events)) // most commands have one of each
+	}
 	m.revision++
-	l, _ := m.book.Lease(id.Session)
-	c.Revision, c.ID, c.Who, c.Clock = m.revision, id, l.Who, m.clock
-	c.On, c.Shared, c.Value = a.On, a.Shared, a.Value
-	m.changes = append(m.changes, c)
+	m.changes = append(m.changes, Change{
+		Revision: m.revision, Type: t, On: a.On, ID: id, Who: m.book.Who(id.Session),
+		Shared: a.Shared, N: a.N, Value: a.Value, Clock: m.clock,
+	})
+	return &m.changes[len(m.changes)-1]
 }
 
 // noteHold is note of a hold.
-func (m *Machine) noteHold(id park.ID, a park.Arm, h *session.Hold, c Change) {
+func (m *Machine) noteHold(t ChangeType, id park.ID, a park.Arm, h *session.Hold) *Change {
+	c := m.note(t, id, a)
 	c.Token, c.Note, c.Trace = h.Token, h.Note, h.Trace
-	m.note(id, a, c)
+	return c
 }
 
 // A freeing is the last end in this entry of a hold of an object.

@@ -80,7 +80,8 @@ func (m *Machine) delay(id park.ID, h session.Hold, how Ending) {
 	m.book.Change(id, h)
 	m.book.SetAlarm(h.Free, id)
 	for _, a := range h.Arms {
-		m.noteHold(id, a, &h, Change{Type: ChangeDelayed, N: a.N, Held: int64(m.clock - h.Since), Ending: how})
+		c := m.noteHold(ChangeDelayed, id, a, &h)
+		c.Held, c.Ending = int64(m.clock-h.Since), how
 	}
 }
 

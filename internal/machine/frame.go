@@ -166,7 +166,7 @@ func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
 		m.leave(waiter)
 		m.answer(waiter, park.Invalid, limit)
 	}
-	m.note(id, park.Arm{On: on}, Change{Type: ChangeResized, N: limit})
+	m.note(ChangeResized, id, park.Arm{On: on, N: limit})
 	m.touch(on)
 	m.keep(id, park.Done, value)
 }

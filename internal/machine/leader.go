@@ -39,7 +39,7 @@ func (m *Machine) proclaim(id park.ID, to park.Seq, value string) {
 	a.Value = value
 	h.Arms = []park.Arm{a}
 	m.book.Change(target, h)
-	m.noteHold(target, a, &h, Change{Type: ChangeProclaimed, N: 1})
+	m.noteHold(ChangeProclaimed, target, a, &h)
 	m.keep(id, park.Done, 0)
 }
 

@@ -144,7 +144,7 @@ func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, waited bool) {
 	}
 	for _, a := range h.Arms {
 		m.commit(id, a)
-		m.noteHold(id, a, &h, Change{Type: ChangeGranted, N: a.N, Waited: int64(m.clock - w.Since)})
+		m.noteHold(ChangeGranted, id, a, &h).Waited = int64(m.clock - w.Since)
 	}
 	m.book.Grant(id, h)
 	before := ""
@@ -230,7 +230,8 @@ func (m *Machine) release(id park.ID, why Ending) bool {
 // ended says that an arm of a hold, or some of its permits, were given back, and marks who
 // waits for them.
 func (m *Machine) ended(id park.ID, a park.Arm, h *session.Hold, why Ending) {
-	m.noteHold(id, a, h, Change{Type: ChangeEnded, N: a.N, Held: int64(m.clock - h.Since), Ending: why})
+	c := m.noteHold(ChangeEnded, id, a, h)
+	c.Held, c.Ending = int64(m.clock-h.Since), why
 	if head, ok := m.lot.Head(a.On); ok {
 		m.freed(a.On, h.Trace)
 		m.mark(head)

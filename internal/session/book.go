@@ -42,6 +42,9 @@ type desk struct {
 	of      park.SessionID // 0 is none
 	state   State
 	changed bool
+
+	who   string // of its lease, once asked for
+	asked bool
 }
 
 // NewBook returns a book without sessions.
@@ -70,6 +73,18 @@ func (b *Book) Open(l Lease, epoch uint64, clock park.Clock) park.SessionID {
 
 // Lease returns what a session is; it may be over.
 func (b *Book) Lease(s park.SessionID) (Lease, bool) { return b.leases.Get(number(s)) }
+
+// Who is what a session's lease says of its client; it may be over.
+func (b *Book) Who(s park.SessionID) string {
+	if !b.fetch(s) {
+		return ""
+	}
+	if !b.desk.asked {
+		l, _ := b.Lease(s)
+		b.desk.who, b.desk.asked = l.Who, true
+	}
+	return b.desk.who
+}
 
 // State returns where a session stands; it may be over.
 func (b *Book) State(s park.SessionID) (State, bool) {
