@@ -204,7 +204,30 @@ func anyRoom(t *rapid.T) {
 	})
 }
 
+// first is the least object from one on that is held or has a limit.
+func (p *pile) first(from park.Object) (least park.Object, ok bool) {
+	after := func(a, b park.Object) bool { return a.Kind > b.Kind || a.Kind == b.Kind && a.Name >= b.Name }
+	note := func(on park.Object) {
+		if after(on, from) && (!ok || !after(on, least)) {
+			least, ok = on, true
+		}
+	}
+	for _, arms := range p.holds {
+		note(arms[0].On)
+	}
+	for on := range p.limits {
+		note(on)
+	}
+	return least, ok
+}
+
 func compare(t *rapid.T, r *lock.Room, p *pile) {
+	for _, from := range []park.Object{{}, mutex("a").On, mutex("a\x00").On, mutex("c").On, permits("a", 1, 0).On, permits("b", 1, 0).On, permits("c", 1, 0).On} {
+		got, ok := r.First(from)
+		if want, there := p.first(from); got != want || ok != there {
+			t.Fatalf("First(%v) is %v (%v), should be %v (%v)", from, got, ok, want, there)
+		}
+	}
 	faults := r.Check(func(id park.ID, on park.Object, n int64) bool {
 		a := p.holds[id]
 		return len(a) == 1 && a[0].On == on && a[0].N == n

@@ -49,7 +49,7 @@ func printedResult(c machine.Command, r any) (out []string) {
 // printedList is a list with its holders, which are behind pointers.
 func printedList(l machine.ObjectList) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "index %d more %v", l.Index, l.More)
+	fmt.Fprintf(&b, "index %d revision %d more %v", l.Index, l.Revision, l.More)
 	for _, s := range l.Objects {
 		holder := machine.Party{}
 		if s.Holder != nil {

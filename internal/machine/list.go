@@ -11,9 +11,10 @@ const maxListed = 1_000
 
 // An ObjectList is the answer to List.
 type ObjectList struct {
-	Index   uint64
-	Objects []Summary
-	More    bool // there are others after the last
+	Index    uint64
+	Revision uint64 // of the last change of anything at that index
+	Objects  []Summary
+	More     bool // there are others after the last
 }
 
 // A Summary is an object in a list: who has it, and how many want it.
@@ -27,7 +28,7 @@ type Summary struct {
 
 // list lists objects that are held, waited for, or kept for their limit.
 func (m *Machine) list(l *List) ObjectList {
-	out := ObjectList{Index: m.index}
+	out := ObjectList{Index: m.index, Revision: m.revision}
 	limit, told := min(max(l.Max, 1), maxListed), 0
 	for kind := park.KindLock; kind <= park.KindElection; kind++ {
 		if l.Kind != 0 && kind != l.Kind || kind < l.After.Kind {

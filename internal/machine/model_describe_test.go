@@ -68,7 +68,7 @@ func (m *model) list(l *machine.List) {
 	all = slices.DeleteFunc(all, func(on park.Object) bool {
 		return l.Kind != 0 && l.Kind != on.Kind || !strings.HasPrefix(on.Name, l.Prefix) || order(on, l.After) <= 0
 	})
-	out := machine.ObjectList{Index: m.index}
+	out := machine.ObjectList{Index: m.index, Revision: m.revision}
 	if n := int(max(l.Max, 1)); len(all) > n {
 		all, out.More = all[:n], true
 		m.seen["listed a page"]++

@@ -65,6 +65,19 @@ func (l *line) ahead(o park.Object, prio int32, ticket uint64) bool {
 	return false
 }
 
+// first is the least object from one on that somebody waits for.
+func (l *line) first(from park.Object) (least park.Object, ok bool) {
+	after := func(a, b park.Object) bool { return a.Kind > b.Kind || a.Kind == b.Kind && a.Name >= b.Name }
+	for _, w := range l.waiting {
+		for _, a := range w.w.Arms {
+			if after(a.On, from) && (!ok || !after(a.On, least)) {
+				least, ok = a.On, true
+			}
+		}
+	}
+	return least, ok
+}
+
 func drawObject(t *rapid.T) park.Object {
 	return park.Object{
 		Kind: park.Kind(rapid.IntRange(1, 2).Draw(t, "kind")),
@@ -86,9 +99,13 @@ func drawWaiter(t *rapid.T, ticket uint64) park.Waiter {
 		Ticket: ticket,
 		Since:  park.Clock(rapid.Int64().Draw(t, "since")),
 		Note:   rapid.StringN(0, 3, 9).Draw(t, "note"),
+		Trace:  rapid.SampledFrom([]string{"", "span"}).Draw(t, "trace"),
 	}
 	for range rapid.IntRange(1, 4).Draw(t, "arms") {
-		w.Arms = append(w.Arms, park.Arm{On: drawObject(t), Shared: rapid.Bool().Draw(t, "shared"), N: 1})
+		w.Arms = append(w.Arms, park.Arm{
+			On: drawObject(t), Shared: rapid.Bool().Draw(t, "shared"), N: 1,
+			Value: rapid.SampledFrom([]string{"", "", "here"}).Draw(t, "value"),
+		})
 	}
 	return w
 }
@@ -154,6 +171,12 @@ func leave(t *rapid.T, lot *park.Lot, model *line, id park.ID) {
 func compare(t *rapid.T, lot *park.Lot, model *line) {
 	if err := lot.Check(); err != nil {
 		t.Fatal(err)
+	}
+	for _, from := range []park.Object{{}, {Kind: 1, Name: "a"}, {Kind: 1, Name: "aa\x00"}, {Kind: 2, Name: "a"}, {Kind: 2, Name: "b"}, {Kind: 3}} {
+		got, ok := lot.First(from)
+		if want, there := model.first(from); got != want || ok != there {
+			t.Fatalf("First(%v) is %v (%v), should be %v (%v)", from, got, ok, want, there)
+		}
 	}
 	if lot.Len() != len(model.waiting) {
 		t.Fatalf("%d wait, should be %d", lot.Len(), len(model.waiting))

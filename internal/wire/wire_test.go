@@ -30,6 +30,21 @@ func FuzzDecoder(f *testing.F) {
 	})
 }
 
+// What is optional is not there if it is empty, so that records of before it read the same.
+func TestOptional(t *testing.T) {
+	record := wire.AppendUint(nil, uint8(7))
+	for _, s := range []string{"", "x", string(make([]byte, 300))} {
+		b := wire.AppendOptional(bytes.Clone(record), s)
+		if s == "" && !bytes.Equal(b, record) {
+			t.Errorf("an empty one takes %d bytes", len(b)-len(record))
+		}
+		d := wire.NewDecoder(b)
+		if n, got := d.Uint(255), d.Optional(); n != 7 || got != s || d.Close() != nil {
+			t.Errorf("%q comes back as %q: %v", s, got, d.Close())
+		}
+	}
+}
+
 func TestDecoderRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		in   []byte
@@ -42,6 +57,9 @@ func TestDecoderRefuses(t *testing.T) {
 		"short":             {[]byte{1}, func(d *wire.Decoder) { d.Fill(make([]byte, 2)) }},
 		"left over":         {[]byte{1, 1}, func(d *wire.Decoder) { d.Bool() }},
 		"neither true nor":  {[]byte{2}, func(d *wire.Decoder) { d.Bool() }},
+		"an empty text":     {[]byte{0}, func(d *wire.Decoder) { _ = d.Text() }},
+		"an empty optional": {[]byte{0}, func(d *wire.Decoder) { _ = d.Optional() }},
+		"a short optional":  {[]byte{2, 'x'}, func(d *wire.Decoder) { _ = d.Optional() }},
 		"fails for another": {[]byte{1}, func(d *wire.Decoder) { d.Fail("because") }},
 	} {
 		d := wire.NewDecoder(c.in)
