@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"testing"
@@ -29,6 +30,10 @@ type account struct {
 	holds  map[park.Seq]session.Hold
 	kept   map[park.Seq]session.Kept
 	parked map[park.Seq]bool
+
+	unary    bool
+	requests []*entry // of a unary one, in the order of their calls
+	ended    []*entry // those that ended, in that order
 }
 
 func (a *account) due() park.Clock {
@@ -85,13 +90,18 @@ func (r *tester) spend(s park.SessionID, a *account) park.ID {
 
 func (r *tester) open(t *rapid.T) park.SessionID {
 	ttl := int64(rapid.IntRange(1, 20).Draw(t, "ttl"))
-	s := r.book.Open(session.Lease{TTL: ttl, Who: "somebody"}, 1, r.ledger.clock)
+	unary := rapid.Bool().Draw(t, "unary")
+	epoch := uint64(1)
+	if unary {
+		epoch = 0
+	}
+	s := r.book.Open(session.Lease{TTL: ttl, Who: "somebody"}, epoch, r.ledger.clock)
 	if r.ledger.sessions[s] != nil {
 		t.Fatalf("session %v is opened twice", s)
 	}
 	r.ledger.sessions[s] = &account{
 		ttl: ttl, stamp: r.ledger.clock, holds: map[park.Seq]session.Hold{},
-		kept: map[park.Seq]session.Kept{}, parked: map[park.Seq]bool{},
+		kept: map[park.Seq]session.Kept{}, parked: map[park.Seq]bool{}, unary: unary,
 	}
 	return s
 }
@@ -171,6 +181,7 @@ func (r *tester) end(s park.SessionID) {
 	for _, seq := range slices.Sorted(maps.Keys(a.parked)) {
 		r.leave(park.ID{Session: s, Seq: seq})
 	}
+	a.requests, a.ended = nil, nil
 	a.over, a.forget = true, r.ledger.clock+park.Clock(session.Grace)
 	for seq, h := range a.holds {
 		id := park.ID{Session: s, Seq: seq}
@@ -227,20 +238,20 @@ func (r *tester) advance(t *rapid.T) {
 // restore goes on with a book that was saved and restored.
 func (r *tester) restore(t *rapid.T) {
 	var records [][]byte
-	err := r.book.Save(func(b []byte) error {
+	emit := func(b []byte) error {
 		records = append(records, slices.Clone(b))
 		return nil
-	})
-	if err != nil {
+	}
+	if err := errors.Join(r.book.Save(emit), r.book.SaveRequests(emit)); err != nil {
 		t.Fatal(err)
 	}
 	again := session.NewBook()
-	err = again.Restore(func() (*wire.Decoder, error) {
+	take := func() (*wire.Decoder, error) {
 		d := wire.NewDecoder(records[0])
 		records = records[1:]
 		return d, nil
-	})
-	if err != nil {
+	}
+	if err := errors.Join(again.Restore(take), again.RestoreRequests(take)); err != nil {
 		t.Fatal(err)
 	}
 	for s, a := range r.ledger.sessions {
@@ -274,6 +285,10 @@ func (r *tester) check(t *rapid.T) {
 			live++
 		}
 		holds += int64(len(a.holds))
+		r.checkRequests(t, s, a)
+		if got := r.book.Who(s); got != "somebody" {
+			t.Fatalf("session %v is of %q", s, got)
+		}
 		if got := maps.Collect(r.book.HoldsOf(s)); len(got) != len(a.holds) {
 			t.Fatalf("session %v holds %v, should be %v", s, got, a.holds)
 		}
@@ -305,6 +320,7 @@ func anyBook(t *rapid.T) {
 	copied, sum := r.book.Copy(), r.book.Sum()
 	t.Repeat(map[string]func(*rapid.T){
 		"open": func(t *rapid.T) { r.open(t) }, "renew": r.renew, "park": r.park, "unpark": r.unpark, "grant": r.grant,
+		"ask": r.ask, "conclude": r.conclude, "hammer": r.hammer,
 		"drop": r.drop, "keep": r.keep, "ack": r.ack, "advance": r.advance, "restore": r.restore,
 		"end":  func(t *rapid.T) { s, _ := r.live(t); r.end(s) },
 		"copy": func(*rapid.T) { copied, sum = r.book.Copy(), r.book.Sum() },
