@@ -16,6 +16,7 @@ type testCase struct {
 	Clients int
 	Users   int // a client
 	Objects int // of each kind
+	Callers int // without a stream
 	Faults  faults
 }
 
@@ -104,12 +105,13 @@ func caseOf(seed uint64) testCase {
 			}
 		}
 	}
+	c.Callers = r.IntN(3)
 	return c
 }
 
 func (c testCase) String() string {
-	return fmt.Sprintf("seed=%d span=%v nodes=%d clients=%d users=%d objects=%d faults=%v",
-		c.Seed, c.Span, c.Nodes, c.Clients, c.Users, c.Objects, c.Faults)
+	return fmt.Sprintf("seed=%d span=%v nodes=%d clients=%d callers=%d users=%d objects=%d faults=%v",
+		c.Seed, c.Span, c.Nodes, c.Clients, c.Callers, c.Users, c.Objects, c.Faults)
 }
 
 // parseCase is the inverse of String. What is not said is as the seed has it.
@@ -144,6 +146,8 @@ func (c *testCase) set(key, value string) (err error) {
 		c.Nodes, err = strconv.Atoi(value)
 	case "clients":
 		c.Clients, err = strconv.Atoi(value)
+	case "callers":
+		c.Callers, err = strconv.Atoi(value)
 	case "users":
 		c.Users, err = strconv.Atoi(value)
 	case "objects":

@@ -320,7 +320,7 @@ func (c *client) crash() {
 		o.state = opOver
 	}
 	for _, o := range c.w.objects {
-		o.forget(c)
+		o.prune()
 	}
 	c.w.clients[c.id] = newClient(c.w, c.id)
 }

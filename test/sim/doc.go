@@ -14,8 +14,9 @@
 // each, snapshots written and restored; lessee.Lessee. Abstract, and as bad as the real
 // ones may be: the log (file log.go), the server's shell around the machine (node.go),
 // the network (stream.go), the client's shell around the lessee (client.go), the users
-// (user.go). The shells follow the duties that the docs of packages server and client
-// state; they share no code with them.
+// (user.go), and scripts that make unary calls under request ids until they are answered
+// (caller.go, ask.go). The shells follow the duties that the docs of packages server and
+// client state; they share no code with them.
 //
 // # What is checked
 //
@@ -29,8 +30,14 @@
 //     follow the order in which the waits were committed and find it free, lock-delays and
 //     revocations are kept, and after each entry every hold that a client surely has is
 //     there, with as many permits as it believes.
-//  4. After the faults: every call ends, and after Leave no hold, wait or session is left.
-//  5. That the runs reach what they are for: each state in tally.go, once in so many runs.
+//  4. Of unary calls: an id is one call, however often and in whatever order it and its End
+//     come; one that so many others followed that it may be forgotten is a new one.
+//  5. Of the changes: every node makes the same under the same numbers, without a gap; folded
+//     they give what the events give (ledger.go); a watcher that goes from node to node and
+//     resumes by number sees each term of each election once, with a vacancy before it, and
+//     where it must skip, reads the state and goes on (watch.go).
+//  6. After the faults: every call ends, and after Leave no hold, wait or session is left.
+//  7. That the runs reach what they are for: each state in tally.go, once in so many runs.
 //
 // A failure is shrunk, to fewer faults, clients, objects and less time, and printed as a
 // case. Cases worth keeping are in testdata and are run by every go test.

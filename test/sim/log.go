@@ -13,6 +13,7 @@ type log struct {
 	w       *world
 	entries []entry
 	hashes  []uint64 // of the state after each entry, as far as any node has applied
+	changes [][]machine.Change
 	term    uint64
 	leader  *node // of term; nil: an outage
 
@@ -68,6 +69,7 @@ func (l *log) commit(p *proposal) {
 func (l *log) append(e entry) {
 	l.entries = append(l.entries, e)
 	l.hashes = append(l.hashes, 0)
+	l.changes = append(l.changes, nil)
 	for _, n := range l.w.nodes {
 		if n != l.leader {
 			n.lag()

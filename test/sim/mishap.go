@@ -134,9 +134,20 @@ func (w *world) still() {
 	w.after(upTo(w.fate, c.ttl*3/2), c.resume)
 }
 
-func (w *world) crash() { w.someClient().crash() }
+func (w *world) crash() {
+	if n := w.fate.IntN(len(w.clients) + len(w.callers)); n >= len(w.clients) {
+		w.callers[n-len(w.clients)].crash()
+		return
+	}
+	w.someClient().crash()
+}
 
 func (w *world) jump() {
+	if len(w.callers) > 0 && chance(w.fate, 3) {
+		c := w.callers[w.fate.IntN(len(w.callers))]
+		c.clock.ahead += upTo(w.fate, c.ttl)
+		return
+	}
 	c := w.someClient()
 	d := upTo(w.fate, c.ttl)
 	w.tracef("the clock of client %d jumps by %v", c.id, d)
@@ -158,6 +169,9 @@ func (w *world) restart() {
 func (w *world) revoke() {
 	n := w.log.leader
 	id, _ := w.someClient().l.Session()
+	if len(w.callers) > 0 && chance(w.fate, 3) {
+		id = uint64(w.callers[w.fate.IntN(len(w.callers))].session)
+	}
 	if n == nil || n.paused || id == 0 {
 		return
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"coordd.dev/internal/machine"
@@ -22,6 +23,8 @@ type node struct {
 	results []any // of the last entry applied
 	checked int
 	saved   []byte // a snapshot
+	kept    []machine.Change
+	since   uint64 // the revision before the first of them
 
 	// Of a leadership; gone with it.
 	term     uint64
@@ -34,6 +37,7 @@ type node struct {
 	streams  []*stream
 	bound    map[park.SessionID]*stream
 	gathered []renewal
+	pending  []pending
 	timer    uint64
 }
 
@@ -102,24 +106,30 @@ func (n *node) apply(i int) {
 	if n.m.Clock() < clock || time.Duration(n.m.Clock()) > n.w.now*106/100 {
 		n.w.failf("clock: it is %v after %v", time.Duration(n.m.Clock()), time.Duration(clock))
 	}
-	n.agree(i, commands, results, events)
+	changes := n.m.Changes()
+	n.keep(changes)
+	n.agree(i, commands, results, events, changes)
 	n.results = results
 	n.dispatch(events)
 	n.setTimer()
 }
 
 // agree compares the state with that of the other nodes.
-func (n *node) agree(i int, commands []machine.Command, results []any, events []machine.Event) {
+func (n *node) agree(i int, commands []machine.Command, results []any, events []machine.Event, changes []machine.Change) {
 	hash := n.m.Hash()
 	switch n.w.log.hashes[i] {
 	case 0:
 		n.w.log.hashes[i] = hash
-		n.w.order.applied(n.w, n.m, i, commands, results, events)
+		n.w.log.changes[i] = slices.Clone(changes)
+		n.w.order.applied(n.w, n.m, i, commands, results, events, changes)
 		n.w.believe()
 		if n.checked++; n.checked%32 == 0 {
 			n.check()
 		}
 	case hash:
+		if !slices.Equal(n.w.log.changes[i], changes) {
+			n.w.failf("changes: node %d has others in entry %d", n.id, i+1)
+		}
 	default:
 		n.w.failf("hash: node %d has another state after entry %d", n.id, i+1)
 	}
@@ -153,6 +163,7 @@ func (n *node) restart() {
 	}
 	n.follow()
 	n.m, n.applied = m, at
+	n.kept, n.since = nil, m.Revision()
 	n.check()
 	n.catchUp()
 }
@@ -188,7 +199,7 @@ func (n *node) follow() {
 	n.term, n.serving, n.flying, n.tick = 0, false, 0, false
 	n.timer++
 	queue, streams := n.queue, n.streams
-	n.queue, n.streams, n.gathered = nil, nil, nil
+	n.queue, n.streams, n.gathered, n.pending = nil, nil, nil, nil
 	clear(n.bound)
 	for _, c := range queue {
 		if c.done != nil {

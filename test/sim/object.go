@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"coordd.dev/internal/park"
 )
@@ -20,8 +21,48 @@ func newObjects(n int, r *rand.Rand) (out []*object) {
 		o.most = o.limit
 		out = append(out, o)
 	}
+	for i := range (n + 1) / 2 {
+		out = append(out, &object{on: park.Object{Kind: park.KindElection, Name: fmt.Sprintf("election%d", i)}})
+	}
 	return out
 }
+
+// An object is a named thing that users want, and who has it by what clients believe.
+type object struct {
+	on    park.Object
+	limit int64 // that everybody states, of a semaphore
+	most  int64 // the highest that anybody set
+	sure  []holder
+	token park.Token // the highest that anybody was told
+}
+
+// A holder is a call that somebody believes to hold with.
+type holder interface {
+	// sure reports whether its client may believe in the hold: until the deadline on its
+	// clock, whatever it has noticed (SEMANTICS A4).
+	sure() bool
+
+	// alone reports whether nobody else may hold what it holds: as long as its client may
+	// believe in it, and the work that its loss has stopped needs to end (SEMANTICS A5).
+	alone() bool
+
+	// share is what it believes to hold of an object.
+	share(park.Object) park.Arm
+
+	// key is what the order knows it as, and permits what it surely has of its one arm.
+	key() park.ID
+	permits() (n int64, sure bool)
+
+	String() string
+}
+
+// clash reports whether two holds of an object exclude each other.
+func clash(a, b park.Arm) bool {
+	return a.On.Kind == park.KindElection || a.On.Kind == park.KindLock && !(a.Shared && b.Shared)
+}
+
+// fenced reports whether a hold has a token.
+func fenced(a park.Arm) bool { return clash(a, park.Arm{Shared: true}) }
 
 // believe demands that the log has what clients surely hold.
 func (w *world) believe() {
@@ -44,30 +85,23 @@ func (w *world) object(on park.Object) *object {
 }
 
 // grant notes that a user was told that it holds, and demands that it may.
-func (o *object) grant(x *op, a park.Arm, token park.Token) {
-	w := x.u.c.w
+func (o *object) grant(w *world, x holder, a park.Arm, token park.Token) {
 	if !x.sure() {
 		return // revoked at once, and its client has not heard of it
 	}
+	o.prune()
 	held := a.N
-	for i := 0; i < len(o.sure); {
-		other := o.sure[i]
-		if !other.alone() {
-			o.sure = append(o.sure[:i], o.sure[i+1:]...)
-			continue
-		}
-		i++
-		b := other.on(o.on)
+	for _, other := range o.sure {
+		b := other.share(o.on)
 		held += b.N
-		if o.on.Kind == park.KindLock && !(a.Shared && b.Shared) {
-			w.failf("exclusion: %s is held by client %d (call %d) and client %d (call %d)",
-				o.on.Name, other.u.c.id, other.call, x.u.c.id, x.call)
+		if clash(a, b) {
+			w.failf("exclusion: %s is held by %v and %v", o.on.Name, other, x)
 		}
 	}
 	if o.on.Kind == park.KindSemaphore && held > o.most {
 		w.failf("permits: %d of %s are held, the limit was never above %d", held, o.on.Name, o.most)
 	}
-	if exclusive := o.on.Kind == park.KindLock && !a.Shared; exclusive {
+	if fenced(a) {
 		if token <= o.token {
 			w.failf("token: %d of %s follows %d", token, o.on.Name, o.token)
 		}
@@ -76,35 +110,24 @@ func (o *object) grant(x *op, a park.Arm, token park.Token) {
 	o.sure = append(o.sure, x)
 }
 
-// on is what x believes to hold of an object.
-func (x *op) on(on park.Object) park.Arm {
-	for _, a := range x.arms {
+// prune drops those whose clients cannot believe in what they hold any more.
+func (o *object) prune() {
+	o.sure = slices.DeleteFunc(o.sure, func(x holder) bool { return !x.alone() })
+}
+
+func (o *object) drop(x holder) {
+	o.sure = slices.DeleteFunc(o.sure, func(other holder) bool { return other == x })
+}
+
+// share is what a hold of arms has of an object; of a single arm it is n.
+func share(arms []park.Arm, n int64, on park.Object) park.Arm {
+	for _, a := range arms {
 		if a.On == on {
-			if len(x.arms) == 1 {
-				a.N = x.n
+			if len(arms) == 1 {
+				a.N = n
 			}
 			return a
 		}
 	}
 	panic("sim: not held")
-}
-
-func (o *object) drop(x *op) {
-	for i, other := range o.sure {
-		if other == x {
-			o.sure = append(o.sure[:i:i], o.sure[i+1:]...)
-			return
-		}
-	}
-}
-
-// forget drops what a dead process held.
-func (o *object) forget(c *client) {
-	var left []*op
-	for _, x := range o.sure {
-		if x.u.c != c {
-			left = append(left, x)
-		}
-	}
-	o.sure = left
 }

@@ -25,6 +25,11 @@ type order struct {
 	resized  map[park.Object]int64 // in this entry, to what in the end
 	tokens   map[park.Object]park.Token
 	forced   map[park.SessionID]bool // an operator ended it at once
+	now      []machine.Change        // of this entry
+	givings  map[park.ID]int         // leaderships that are to be handed over, and in which entry
+	heirs    map[park.SessionID]int  // to whom, and in which entry
+
+	ledger
 }
 
 type seen struct {
@@ -33,20 +38,33 @@ type seen struct {
 	left  bool
 	over  bool
 
+	requests map[string]*requested // of one without a stream
+	ends     int                   // how many of them have ended
+
 	ttl     park.Clock
 	revoked bool
 	until   park.Clock // when a revoked one must be over: its renewals are refused
 }
 
-// asked is a wait; gone is the entry in which it left.
+// requested is a request id. Its key has a seq of the order's own.
+type requested struct {
+	key   park.ID
+	op    *machine.Op // as it came last
+	ended bool
+	at    int // seen.ends then
+}
+
+// asked is a wait, in which entry it came, and in which it left.
 type asked struct {
 	id   park.ID
 	wait *machine.Wait
+	came int
 	gone int
 }
 
 // tenure is a hold; gone is the entry in which it was given back.
 type tenure struct {
+	id    park.ID // in the changes
 	arms  []park.Arm
 	token park.Token
 	delay int64
@@ -60,12 +78,16 @@ func (o *order) init() {
 		holds: map[park.ID]*tenure{}, changes: map[park.ID]*machine.Op{}, done: map[park.ID]bool{},
 		queues: map[park.Object][]*asked{}, limits: map[park.Object]int64{}, resized: map[park.Object]int64{},
 		tokens: map[park.Object]park.Token{}, forced: map[park.SessionID]bool{},
+		givings: map[park.ID]int{}, heirs: map[park.SessionID]int{},
+		ledger: ledger{holds: map[lot]*machine.Change{}},
 	}
 }
 
 // applied reads entry i.
-func (o *order) applied(w *world, m *machine.Machine, i int, commands []machine.Command, results []any, events []machine.Event) {
-	o.entry, o.clock = i+1, m.Clock()
+func (o *order) applied(
+	w *world, m *machine.Machine, i int, commands []machine.Command, results []any, events []machine.Event, changes []machine.Change,
+) {
+	o.entry, o.clock, o.now = i+1, m.Clock(), changes
 	for id, t := range o.holds {
 		if t.until != 0 && t.until <= o.clock {
 			delete(o.holds, id)
@@ -77,6 +99,14 @@ func (o *order) applied(w *world, m *machine.Machine, i int, commands []machine.
 			o.attach(c, events)
 		case *machine.Frame:
 			o.frame(w, c)
+		case *machine.Open:
+			if r, _ := results[k].(machine.Opened); r.Session != 0 {
+				o.sessions[r.Session] = &seen{ttl: park.Clock(c.TTL), requests: map[string]*requested{}}
+			}
+		case *machine.Call:
+			if r, _ := results[k].(machine.Called); r.Refusal == 0 {
+				o.call(w, c)
+			}
 		case *machine.Revoke:
 			if results[k] == park.Done {
 				o.revoke(w, c)
@@ -104,6 +134,8 @@ func (o *order) applied(w *world, m *machine.Machine, i int, commands []machine.
 		}
 	}
 	o.sweep()
+	o.ledger.fold(w, slices.Clone(changes))
+	o.ledger.agree(w, o.holds)
 }
 
 func (o *order) revoke(w *world, r *machine.Revoke) {
@@ -178,7 +210,7 @@ func (o *order) frame(w *world, f *machine.Frame) {
 func (o *order) op(id park.ID, op *machine.Op) {
 	switch op.Do {
 	case machine.DoWait:
-		x := &asked{id: id, wait: &op.Wait}
+		x := &asked{id: id, wait: &op.Wait, came: o.entry}
 		o.waits[id] = x
 		for _, a := range op.Wait.Arms {
 			if q := o.queues[a.On]; len(q) == 0 || q[len(q)-1] != x {
@@ -190,24 +222,38 @@ func (o *order) op(id park.ID, op *machine.Op) {
 		}
 	case machine.DoEnd:
 		target := park.ID{Session: id.Session, Seq: op.To}
-		if x := o.waits[target]; x != nil {
-			x.gone = o.entry
-		}
-		if t := o.holds[target]; t != nil {
-			t.gone = o.entry
-		}
-	case machine.DoRelease, machine.DoResize:
+		o.end(target)
+	case machine.DoTransfer:
+		o.givings[park.ID{Session: id.Session, Seq: op.To}] = o.entry
+		o.heirs[op.Heir] = o.entry
+		o.changes[id] = op
+	case machine.DoRelease, machine.DoResize, machine.DoProclaim:
 		o.changes[id] = op
 	default:
 	}
 }
 
+func (o *order) end(target park.ID) {
+	if x := o.waits[target]; x != nil {
+		x.gone = o.entry
+	}
+	if t := o.holds[target]; t != nil {
+		t.gone = o.entry
+	}
+}
+
 func (o *order) outcome(w *world, e *machine.Event) {
 	id := park.ID{Session: e.Session, Seq: e.Seq}
+	if o.sessions[e.Session].over {
+		w.failf("order: call %v has outcome %d after its session's end", id, e.Code)
+	}
+	if e.Request != "" {
+		id = o.answered(w, e)
+	}
 	x := o.waits[id]
 	switch e.Code {
 	case park.Granted:
-		if t := o.holds[id]; t != nil { // again
+		if t := o.holds[id]; t != nil && (t.gone == 0 || t.token == e.Token) { // again
 			if t.token != e.Token {
 				w.failf("order: %v has token %d, and had %d", id, e.Token, t.token)
 			}
@@ -220,73 +266,23 @@ func (o *order) outcome(w *world, e *machine.Event) {
 		}
 		o.grant(w, x, e)
 	case park.Done:
-		o.change(id)
+		o.changed(w, id)
 	case park.Over:
 		if x != nil && x.gone == 0 {
 			w.failf("order: %v waits, and is over", id)
 		}
 	case park.Recalled:
 	default:
+		if op := o.changes[id]; op != nil && op.Do == machine.DoTransfer {
+			w.tally.hit(tallyTransferRefused)
+		}
 		delete(o.changes, id)
 		o.leave(x)
 	}
 }
 
-func (o *order) grant(w *world, x *asked, e *machine.Event) {
-	t := &tenure{arms: x.wait.Arms, token: e.Token, delay: x.wait.Delay, gone: x.gone}
-	if x.wait.Commit != park.Every {
-		t.arms = slices.Clone(t.arms[e.Arm : e.Arm+1])
-	} else {
-		t.arms = slices.Clone(t.arms)
-		if len(t.arms) > 1 {
-			w.tally.hit(tallyAllGranted)
-		}
-	}
-	for _, a := range t.arms {
-		for _, other := range o.queues[a.On] {
-			if other == x {
-				break
-			}
-			if other.gone == 0 {
-				w.failf("order: %v is granted %s, and %v asked before", x.id, a.On.Name, other.id)
-			}
-		}
-		o.free(w, x.id, a)
-		if a.On.Kind == park.KindLock && !a.Shared {
-			if e.Token <= o.tokens[a.On] {
-				w.failf("order: token %d of %s follows %d", e.Token, a.On.Name, o.tokens[a.On])
-			}
-			o.tokens[a.On] = e.Token
-		}
-	}
-	o.leave(x)
-	o.holds[x.id] = t
-}
-
-// free demands that what is granted can be had beside what is held.
-func (o *order) free(w *world, id park.ID, a park.Arm) {
-	held := a.N
-	for other, t := range o.holds {
-		if t.gone != 0 {
-			continue
-		}
-		for _, b := range t.arms {
-			if b.On != a.On {
-				continue
-			}
-			held += b.N
-			if a.On.Kind == park.KindLock && !(a.Shared && b.Shared) {
-				w.failf("order: %v is granted %s, which %v holds", id, a.On.Name, other)
-			}
-		}
-	}
-	if a.On.Kind == park.KindSemaphore && held > o.limits[a.On] {
-		w.failf("order: %d of %s are held, of %d", held, a.On.Name, o.limits[a.On])
-	}
-}
-
-// change takes the first word that a change is done.
-func (o *order) change(id park.ID) {
+// changed takes the first word that a change is done.
+func (o *order) changed(w *world, id park.ID) {
 	op := o.changes[id]
 	if op == nil {
 		return
@@ -299,7 +295,16 @@ func (o *order) change(id park.ID) {
 		return
 	}
 	target := park.ID{Session: id.Session, Seq: op.To}
-	if t := o.holds[target]; t != nil {
+	t := o.holds[target]
+	switch {
+	case t == nil && op.Do != machine.DoRelease:
+		w.failf("order: change %v of a leadership is done, and %v does not lead", id, target)
+	case t == nil:
+	case op.Do == machine.DoProclaim:
+		t.arms[0].Value = op.Value
+	case op.Do == machine.DoTransfer:
+		t.gone = o.entry
+	default:
 		if t.arms[0].N -= op.N; t.arms[0].N <= 0 {
 			delete(o.holds, target)
 		}
@@ -317,14 +322,22 @@ func (o *order) ended(w *world, s park.SessionID) {
 	}
 	for id, t := range o.holds {
 		switch {
-		case id.Session != s || t.gone != 0:
+		case id.Session != s || t.gone != 0 && !o.delays(t.id):
 		case t.delay == 0 || clean:
 			t.gone = o.entry
 		default:
-			t.until = o.clock + park.Clock(t.delay)
+			t.gone, t.until = 0, o.clock+park.Clock(t.delay)
 			w.tally.hit(tallyLockDelay)
 		}
 	}
+}
+
+// delays reports whether a hold whose End is in this entry was in its lock-delay before, which
+// commands and events do not tell.
+func (o *order) delays(id park.ID) bool {
+	return slices.ContainsFunc(o.now, func(c machine.Change) bool {
+		return c.ID == id && c.Type == machine.ChangeDelayed
+	})
 }
 
 // leave takes a wait off its queues.
@@ -360,12 +373,13 @@ func (o *order) sweep() {
 }
 
 // believed demands that the log agrees with what a client surely holds.
-func (o *order) believed(w *world, x *op) {
-	t := o.holds[x.body.id]
+func (o *order) believed(w *world, x holder) {
+	t := o.holds[x.key()]
+	n, known := x.permits()
 	switch {
 	case t == nil || t.until != 0:
-		w.failf("believed: call %d of client %d holds nothing", x.call, x.u.c.id)
-	case len(t.arms) == 1 && x.giving == 0 && t.arms[0].N != x.n:
-		w.failf("believed: call %d of client %d holds %d, it believes %d", x.call, x.u.c.id, t.arms[0].N, x.n)
+		w.failf("believed: %v holds nothing", x)
+	case len(t.arms) == 1 && known && t.arms[0].N != n:
+		w.failf("believed: %v holds %d, it believes %d", x, t.arms[0].N, n)
 	}
 }

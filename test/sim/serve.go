@@ -57,7 +57,8 @@ func opOf(op lessee.Op) machine.Op {
 	switch op.Do {
 	case lessee.DoBody:
 		body, _ := op.Body.(*request)
-		m.Do, m.Wait, m.N, m.On = body.do, body.wait, body.n, body.on
+		m = opOfRequest(body)
+		m.Seq, m.To = park.Seq(op.Seq), park.Seq(op.Target)
 	case lessee.DoEnd:
 		m.Do = machine.DoEnd
 	case lessee.DoNoop:
@@ -133,7 +134,7 @@ func (n *node) setTimer() {
 
 // dispatch hands events to the streams of this node, in their order (SEMANTICS B5).
 func (n *node) dispatch(events []machine.Event) {
-	if len(n.streams) == 0 {
+	if len(n.streams) == 0 && len(n.pending) == 0 {
 		return
 	}
 	for i := range events {
@@ -142,7 +143,9 @@ func (n *node) dispatch(events []machine.Event) {
 		case machine.EventAttached, machine.EventRefused:
 			n.attached(e)
 		case machine.EventOutcome:
-			if s := n.bound[e.Session]; s != nil {
+			if e.Request != "" {
+				n.answered(e)
+			} else if s := n.bound[e.Session]; s != nil {
 				s.tell(answerOf(e))
 			}
 		case machine.EventCut:
@@ -153,6 +156,7 @@ func (n *node) dispatch(events []machine.Event) {
 				s.close(e.Refusal)
 			}
 		case machine.EventEnded:
+			n.sessionEnded(e)
 			if s := n.bound[e.Session]; s != nil {
 				s.close(e.Refusal)
 			}

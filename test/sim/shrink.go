@@ -47,6 +47,10 @@ func smallerCases(c testCase) (out []testCase) {
 			out = append(out, d)
 		}
 	}
+	if d := c; d.Callers > 0 {
+		d.Callers--
+		out = append(out, d)
+	}
 	for _, part := range []time.Duration{2, 4, 10} {
 		if d := c; d.Span > 20*time.Millisecond {
 			d.Span -= d.Span / part

@@ -53,6 +53,23 @@ const (
 	tallyTimedOut
 	tallyNoLongerFits
 	tallyWorkGoesOn
+	tallyTerm
+	tallyProclaimed
+	tallyTransferred
+	tallyTransferRefused
+	tallyPriority
+	tallyCallAgain
+	tallyCallLost
+	tallyJoined
+	tallyAnsweredAgain
+	tallyEndFirst
+	tallyTooLate
+	tallyForgotten
+	tallyCallerLost
+	tallyCallerRevoked
+	tallyCallerCrash
+	tallyWatchMoved
+	tallyWatchSkipped
 	tallyEnd
 )
 
@@ -66,7 +83,11 @@ func tallyNames() []string {
 		"results of a replaced session", "hold granted again", "LockAll granted",
 		"sessions ending in one entry", "end racing a grant", "lock-delay", "lost: expired",
 		"lost: paused", "lost: revoked", "lost: ended by the cluster", "release of a lost hold", "busy", "wait limit", "no longer fits",
-		"work going on after a loss",
+		"work going on after a loss", "leadership", "proclamation", "transfer", "transfer refused",
+		"granted before one who asked earlier, by priority", "unary call again", "unary message lost",
+		"request joined", "request answered again", "end before its request", "request after its end",
+		"forgotten request asked anew", "unary session lost with calls", "unary session revoked", "caller crash",
+		"watch resumed at another node", "watch skipped",
 	}
 }
 
@@ -88,7 +109,7 @@ func (t *tally) lost(r lessee.Reason) {
 
 func (t *tally) verdict(out lessee.Outcome, o *op) {
 	switch {
-	case out.Verdict == lessee.Lost && o.releases != nil:
+	case out.Verdict == lessee.Lost && o.changes != nil:
 		t.hit(tallyReleaseLost)
 	case out.Verdict != lessee.Refused:
 	default:

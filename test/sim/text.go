@@ -25,6 +25,12 @@ func (r *request) String() string {
 		return waitText(&r.wait)
 	case machine.DoRelease:
 		return fmt.Sprintf("release %d", r.n)
+	case machine.DoProclaim:
+		return "proclaim " + r.value
+	case machine.DoTransfer:
+		return fmt.Sprintf("hand over to session %d", r.heir)
+	case machine.DoNoop:
+		return "nothing"
 	case machine.DoResize:
 		return fmt.Sprintf("resize %s to %d", r.on.Name, r.n)
 	default:
@@ -51,6 +57,9 @@ func waitText(w *machine.Wait) string {
 	s += strings.Join(arms, ", ")
 	if w.Try {
 		s = "try " + s
+	}
+	if w.Prio != 0 {
+		s += fmt.Sprintf(", priority %d", w.Prio)
 	}
 	if w.Delay != 0 {
 		s += fmt.Sprintf(", lock-delay %dms", w.Delay/1e6)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"time"
 
 	"coordd.dev/internal/lessee"
@@ -23,6 +22,9 @@ type request struct {
 	n    int64
 	on   park.Object
 
+	value string
+	heir  park.SessionID
+
 	id  park.ID   // under which it was last sent
 	ids []park.ID // all of them
 }
@@ -38,11 +40,12 @@ type op struct {
 	asked   time.Duration
 	session uint64 // that has the hold
 
-	arms     []park.Arm    // held
-	stops    time.Duration // when the work under a lost hold does, on its client's clock
-	n        int64         // permits believed held of a single arm
-	giving   int           // Releases under way
-	releases *op           // the hold that a Release is about
+	arms    []park.Arm    // held
+	stops   time.Duration // when the work under a lost hold does, on its client's clock
+	n       int64         // permits believed held of a single arm
+	giving  int           // changes of it under way
+	gave    bool          // one of them hands it over
+	changes *op           // the hold that a change is about
 }
 
 type opState uint8
@@ -59,7 +62,7 @@ func (u *user) next() {
 	if u.op != nil || u.c.w.healed || u.c.left != 0 {
 		return
 	}
-	o := &op{u: u, body: u.choose(), asked: u.c.w.now}
+	o := &op{u: u, body: draw{u.c.w, u.c.r, u.c.ttl}.request(), asked: u.c.w.now}
 	switch o.body.do {
 	case machine.DoWait:
 		o.class = lessee.ClassWait
@@ -85,72 +88,6 @@ func (r *request) sent(id park.ID) {
 	}
 }
 
-// choose draws a request.
-func (u *user) choose() *request {
-	c, r := u.c, u.c.r
-	switch r.IntN(24) {
-	case 0:
-		return &request{do: machine.DoDescribe, on: c.w.objects[r.IntN(len(c.w.objects))].on}
-	case 1, 2:
-		o := c.w.objects[r.IntN(len(c.w.objects))]
-		n := 1 + r.Int64N(4)
-		o.most = max(o.most, n)
-		return &request{do: machine.DoResize, on: o.on, n: n}
-	}
-	w := machine.Wait{Commit: park.Any, Arms: []park.Arm{u.arm(r.IntN(len(c.w.objects)))}}
-	switch r.IntN(8) {
-	case 0:
-		w.Commit, w.Arms = park.Every, u.all()
-	case 1:
-		w.Arms = u.several()
-	case 2:
-		w.Commit, w.Arms = park.First, u.several()
-	}
-	w.Try = chance(r, 8)
-	if chance(r, 6) {
-		w.Delay = int64(upTo(r, c.ttl))
-	}
-	if chance(r, 8) {
-		w.Limit = int64(upTo(r, c.ttl)) + 1
-	}
-	return &request{do: machine.DoWait, wait: w}
-}
-
-func (u *user) arm(i int) park.Arm {
-	o, r := u.c.w.objects[i], u.c.r
-	a := park.Arm{On: o.on, N: 1}
-	if o.on.Kind == park.KindLock {
-		a.Shared = chance(r, 3)
-		return a
-	}
-	a.N, a.Limit = 1+r.Int64N(o.limit), o.limit
-	return a
-}
-
-// all are the arms of a LockAll: distinct and sorted, as the machine wants them.
-func (u *user) all() []park.Arm {
-	var arms []park.Arm
-	for i := range u.c.w.objects {
-		if chance(u.c.r, 2) {
-			arms = append(arms, u.arm(i))
-		}
-	}
-	if len(arms) == 0 {
-		arms = append(arms, u.arm(0))
-	}
-	slices.SortFunc(arms, func(a, b park.Arm) int { return a.On.Compare(b.On) })
-	return arms
-}
-
-// several are the arms of a Select, maybe one object twice.
-func (u *user) several() []park.Arm {
-	arms := make([]park.Arm, 1+u.c.r.IntN(3))
-	for i := range arms {
-		arms[i] = u.arm(u.c.r.IntN(len(u.c.w.objects)))
-	}
-	return arms
-}
-
 // end cancels or releases.
 func (o *op) end() {
 	c := o.u.c
@@ -158,7 +95,7 @@ func (o *op) end() {
 		return
 	}
 	c.w.tracef("client %d ends call %d", c.id, o.call)
-	if o.state == opHolding && o.sure() {
+	if o.sure() {
 		c.w.order.believed(c.w, o)
 	}
 	if o.state == opWaiting && o.body.id.Seq != 0 && c.w.order.holds[o.body.id] != nil {
@@ -170,20 +107,22 @@ func (o *op) end() {
 	c.pump()
 }
 
-// sure reports whether its client may believe in the hold: until the deadline on its
-// clock, whatever it has noticed (SEMANTICS A4).
 func (o *op) sure() bool {
 	id, deadline := o.u.c.l.Session()
-	return o.state == opHolding && !o.ended && !o.u.c.dead && id == o.session &&
+	return o.state == opHolding && !o.ended && !o.gave && !o.u.c.dead && id == o.session &&
 		o.u.c.now() < deadline && !o.u.c.w.order.forced[park.SessionID(o.session)]
 }
 
-// alone reports whether nobody else may hold what o holds: as long as its client may
-// believe in it, and the work that its loss has stopped needs to end (SEMANTICS A5).
 func (o *op) alone() bool {
 	c := o.u.c
 	return o.sure() || c.now() < o.stops && !c.dead && !c.w.order.forced[park.SessionID(o.session)]
 }
+
+func (o *op) share(on park.Object) park.Arm { return share(o.arms, o.n, on) }
+
+func (o *op) key() park.ID { return o.body.id }
+
+func (o *op) permits() (int64, bool) { return o.n, o.giving == 0 }
 
 // drop says that o stands in nobody's way any more.
 func (o *op) drop() {
@@ -218,7 +157,7 @@ func (c *client) outcome(out lessee.Outcome) {
 		}
 		c.later(upTo(c.r, c.ttl/2), o.end)
 	case lessee.Lost:
-		if o.releases != nil {
+		if o.changes != nil {
 			o.final(out)
 			return
 		}
@@ -243,7 +182,7 @@ func (o *op) granted(out lessee.Outcome) {
 	}
 	o.n = o.arms[0].N
 	for _, a := range o.arms {
-		c.w.object(a.On).grant(o, a, r.token)
+		c.w.object(a.On).grant(c.w, o, a, r.token)
 	}
 	hold := upTo(c.r, c.ttl/2)
 	if chance(c.r, 8) {
@@ -252,24 +191,36 @@ func (o *op) granted(out lessee.Outcome) {
 	if c.w.healed {
 		hold /= 8
 	}
-	if o.n > 1 && len(o.arms) == 1 && chance(c.r, 2) {
-		c.later(hold/2, o.release)
+	if len(o.arms) == 1 && chance(c.r, 2) {
+		c.later(hold/2, o.change)
 	}
 	c.later(hold, o.end)
 }
 
-// release gives a permit back.
-func (o *op) release() {
+// change gives a permit back, or proclaims or hands over a leadership.
+func (o *op) change() {
 	c := o.u.c
-	if o.state != opHolding || o.ended || o.n < 2 {
+	if o.state != opHolding || o.ended || o.gave {
 		return
 	}
-	o.n--
-	o.giving++
-	r := &op{u: o.u, body: &request{do: machine.DoRelease, n: 1}, class: lessee.ClassChange, releases: o}
-	r.call = c.l.StartOn(o.call, r.body)
+	body := draw{c.w, c.r, c.ttl}.change(o.arms[0], o.n)
+	if body == nil {
+		return
+	}
+	r := &op{u: o.u, body: body, class: lessee.ClassChange, changes: o}
+	switch o.giving++; body.do {
+	case machine.DoTransfer:
+		o.gave = true
+		o.drop()
+		r.call = c.l.StartGive(o.call, r.body)
+	case machine.DoRelease:
+		o.n--
+		fallthrough
+	default:
+		r.call = c.l.StartOn(o.call, r.body)
+	}
 	c.ops[r.call] = r
-	c.w.tracef("client %d call %d releases one of call %d", c.id, r.call, o.call)
+	c.w.tracef("client %d call %d of call %d: %v", c.id, r.call, o.call, body)
 	c.pump()
 }
 
@@ -301,10 +252,11 @@ func (o *op) final(out lessee.Outcome) {
 	c.w.tally.verdict(out, o)
 	o.state = opOver
 	delete(c.ops, o.call)
-	if o.releases != nil {
-		o.releases.giving--
+	if o.changes != nil {
+		o.changes.giving--
 		if out.Verdict != lessee.Done {
-			o.releases.giving = 1 << 20 // what it holds is not known any more
+			o.changes.giving = 1 << 20 // what it holds is not known any more
+			o.changes.end()            // if it was to be handed over, too
 		}
 		return
 	}
@@ -331,9 +283,9 @@ func (o *op) wrong(out lessee.Outcome) string {
 		return "it was done"
 	case o.state == opOver:
 		return "it is over already"
-	case o.state == opHolding && !o.ended:
+	case o.state == opHolding && !o.ended && !o.gave:
 		return "it holds"
-	case out.Verdict == lessee.Ended && !o.ended:
+	case out.Verdict == lessee.Ended && !o.ended && !o.gave:
 		return "nobody ended it"
 	case out.Verdict == lessee.Unknown && o.class != lessee.ClassChange:
 		return "it changes nothing"
@@ -347,13 +299,4 @@ func (o *op) wrong(out lessee.Outcome) string {
 		return "its limit has not passed"
 	}
 	return ""
-}
-
-// An object is a named thing that users want, and who has it by what clients believe.
-type object struct {
-	on    park.Object
-	limit int64 // that everybody states, of a semaphore
-	most  int64 // the highest that anybody set
-	sure  []*op
-	token park.Token // the highest that anybody was told
 }

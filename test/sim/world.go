@@ -24,6 +24,8 @@ type world struct {
 	log     log
 	nodes   []*node
 	clients []*client
+	callers []*caller
+	watcher *watcher
 	objects []*object
 	order   order
 	tally   *tally
@@ -69,6 +71,10 @@ func (w *world) begin() {
 	for i := range w.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
+	for i := range w.Callers {
+		w.callers = append(w.callers, newCaller(w, i))
+	}
+	w.watcher = newWatcher(w)
 	w.scheduleFaults()
 }
 
@@ -129,6 +135,9 @@ func (w *world) heal() {
 	for _, c := range w.clients {
 		c.leave()
 	}
+	for _, c := range w.callers {
+		c.leave()
+	}
 	if !w.until(w.now+10*time.Second, w.empty) && w.err == nil {
 		n := w.log.leader.m.Counts()
 		w.failf("leftover: %d sessions, %d holds, %d waiters", n.Sessions, n.Holds, n.Waiters)
@@ -136,6 +145,10 @@ func (w *world) heal() {
 	for _, n := range w.nodes {
 		n.check()
 	}
+	if !w.until(w.now+10*time.Second, w.watcher.caughtUp) && w.err == nil {
+		w.failf("liveness: the watcher has seen %d of %d changes", w.watcher.at, w.order.revision)
+	}
+	w.watcher.check()
 }
 
 // calm reports whether every user is done.
@@ -147,6 +160,11 @@ func (w *world) calm() bool {
 			}
 		}
 	}
+	for _, c := range w.callers {
+		if len(c.open) > 0 {
+			return false
+		}
+	}
 	return true
 }
 
@@ -156,6 +174,11 @@ func (w *world) stuck() string {
 			if u.op != nil {
 				return fmt.Sprintf("client %d waits for ever: %v", c.id, u.op)
 			}
+		}
+	}
+	for _, c := range w.callers {
+		for _, a := range c.open {
+			return fmt.Sprintf("waiting for ever: %v", a)
 		}
 	}
 	return "nobody"

@@ -4,7 +4,7 @@ import "slices"
 
 // bugs are those of SEMANTICS K that can be planted as yet, and some more of their kind.
 func bugs() []bug {
-	return slices.Concat(clientBugs(), sessionBugs(), grantBugs())
+	return slices.Concat(clientBugs(), sessionBugs(), grantBugs(), electionBugs(), requestBugs(), changeBugs())
 }
 
 // clientBugs are in package lessee.
@@ -114,6 +114,97 @@ func grantBugs() []bug {
 		}}},
 		{"over-limit", "a permit too many is given", []edit{{
 			"lock/lock.go", "return s.Held+a.N <= s.Limit", "return s.Held+a.N <= s.Limit+1",
+		}}},
+	}
+}
+
+// electionBugs are in who leads.
+func electionBugs() []bug {
+	const file = "internal/machine/leader.go"
+	return []bug{
+		{"transfer-frees", "a transfer to somebody who does not wait frees the leadership", []edit{{
+			file, "		m.answer(id, park.NotFound, 0)\n		return\n	}\n	m.release(",
+			"		m.answer(id, park.NotFound, 0)\n		m.release(park.ID{Session: id.Session, Seq: to}, EndReleased)\n		return\n	}\n	m.release(",
+		}}},
+		{"transfer-seated", "a transfer leaves the old leader seated", []edit{
+			{file, "	m.release(park.ID{Session: id.Session, Seq: to}, EndTransferred)\n", ""},
+			{"election/election.go", "; had {\n", "; had && a.On.Name == \"\" {\n"},
+		}},
+		{"transfer-term", "a transfer does not raise the term", []edit{{
+			file, "	m.leave(next)\n", "	m.leave(next)\n	m.token--\n",
+		}}},
+		{"transfer-passes-nobody", "a transfer goes to the head of the queue, whoever it is", []edit{{
+			file, "for waits, x := range m.lot.Of(of) {", "for waits, x := range m.lot.Queue(on) {",
+		}}},
+		{"proclaimed-lost", "the value of a proclamation is lost", []edit{{
+			file, "	m.book.Change(target, h)\n", "",
+		}}},
+		{"priority", "the priority of a candidate is ignored", []edit{{
+			"internal/park/lot.go", "c := cmp.Compare(b.prio, a.prio); c != 0 {",
+			"c := cmp.Compare(b.prio, a.prio); c != 0 && a.on.Kind != KindElection {",
+		}}},
+		{"reader-leads", "a candidate is let in beside a leader", []edit{
+			{"election/election.go", "	return !led\n", "	return !led || len(a.Value)%3 == 0\n"},
+			{"election/election.go", "; had {\n", "; had && a.On.Name == \"\" {\n"},
+		}},
+	}
+}
+
+// requestBugs are in what is known of the calls of sessions without a stream.
+func requestBugs() []bug {
+	const call, request = "internal/machine/call.go", "internal/session/request.go"
+	return []bug{
+		{"request-again", "a retry of a change that is done is executed again", []edit{
+			{call, "	if known {\n		m.againRequest", "	if known && (was.Ended == 0 || was.Code != park.Done) {\n		m.againRequest"},
+			{request, "; had {\n		panic(\"session: the request has a call already\")", "; had && name == \"\" {\n		panic(\"session: the request has a call already\")"},
+		}},
+		{"request-forgotten", "a result is forgotten too early", []edit{
+			{request, "	if n <= KeptRequests {", "	if n <= 4 {"},
+			{request, "n - KeptRequests}", "n - 4}"},
+		}},
+		{"end-forgotten", "an end that overtakes its call is forgotten", []edit{{
+			call, "		m.book.Conclude(m.ask(c), park.Over, 0)\n", "",
+		}}},
+		{"requests-not-saved", "requests are forgotten by a snapshot", []edit{
+			{"internal/machine/snapshot.go", ", m.book.SaveRequests(emit),\n", ",\n"},
+			{
+				"internal/machine/snapshot.go",
+				"	if err := m.book.RestoreRequests(take); err != nil {\n		return fmt.Errorf(\"requests: %w\", err)\n	}\n", "",
+			},
+			{"internal/session/book.go", " +\n		23*b.requests.asked.Sum()", ""},
+		}},
+		{"over-called", "a call of a session that has ended is executed", []edit{{
+			call, "	case !live:\n", "	case !live && st.Epoch != 0:\n",
+		}}},
+		{"over-granted", "a wait of a session without a stream outlives it", []edit{{
+			"internal/machine/due.go", "	for _, id := range unlisted(m.lot.Of(s), nil) {\n		m.leave(id)\n	}\n",
+			"	for _, id := range unlisted(m.lot.Of(s), nil) {\n		if !m.book.Unary(s) {\n			m.leave(id)\n		}\n	}\n",
+		}}},
+		{"timeout-not-kept", "that a wait limit passed is not remembered", []edit{{
+			"internal/machine/machine.go", "	if code != park.Recalled {\n		m.conclude",
+			"	if code != park.Recalled && code != park.TimedOut {\n		m.conclude",
+		}}},
+		{"another-session", "an end ends the call of another session", []edit{{
+			call, "	id := park.ID{Session: c.Session, Seq: was.Seq}\n	if m.leave(id) {",
+			"	id := park.ID{Session: c.Session - 1, Seq: was.Seq}\n	if m.leave(id) {",
+		}}},
+	}
+}
+
+// changeBugs are in the changes and their numbers.
+func changeBugs() []bug {
+	const change, snapshot = "internal/machine/change.go", "internal/machine/snapshot.go"
+	return []bug{
+		{"change-skipped", "a number is skipped", []edit{{
+			change, "	m.revision++\n", "	m.revision++\n	if t == ChangeProclaimed {\n		m.revision++\n	}\n",
+		}}},
+		{"revision-not-saved", "the number of the last change is forgotten by a snapshot", []edit{
+			{snapshot, "	m.revision = d.Uint(maxUint)\n", "	d.Uint(maxUint)\n"},
+			{snapshot, " +\n		29*m.revision", ""},
+		}},
+		{"change-missing", "a lock-delay that is over is no change", []edit{{
+			"internal/machine/wait.go", "		m.ended(id, a, &h, why)\n",
+			"		if why == EndDelayOver {\n			m.touch(a.On)\n			continue\n		}\n		m.ended(id, a, &h, why)\n",
 		}}},
 	}
 }
