@@ -14,10 +14,17 @@
 // of an object's queue to be tried; and settle, which tries who is marked, the least
 // (priority, ticket) first, until nobody can proceed.
 //
+// Sessions without a stream make calls under request ids (call.go, SEMANTICS B6): the first
+// call of an id gets the session's next seq and is an op like any other; every other, and
+// its end, finds it by the id. Each has exactly one end, which conclude keeps. What happens
+// to objects is noted as numbered changes (change.go, B5): the same on every node, none
+// without a hold's beginning, end, delay or value, or a limit. What is asked of a kind of
+// object is in room.go; what is particular to elections in leader.go (E3).
+//
 // Where the records live: package session has leases, holds, kept results and alarms;
-// package park the waiters and their queues; package lock what is held of each object.
-// All are copy-on-write tables, so that a snapshot is taken in O(1) (H3).
+// package park the waiters and their queues; packages lock and election what is held of
+// each object. All are copy-on-write tables, so that a snapshot is taken in O(1) (H3).
 //
 // Check asserts the invariants of SEMANTICS J; package sim and the fuzz targets call it
-// after every entry.
+// after entries.
 package machine

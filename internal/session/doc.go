@@ -11,6 +11,10 @@
 //  4. A lease's place among the alarms may be early: a renewal does not move it, the
 //     apply that meets it does. Every other alarm is exact: a restored book, in which all
 //     are, must end things at the same times. There is one an owner.
+//  5. A session has no stream if its epoch is 0, and then requests: each call that waits or
+//     holds has one, and each of the last KeptRequests that ended. Asked.Ended numbers the
+//     ends of a session from 1 without a gap; the last number is how many have ended. A
+//     request has one call and one end. An ended session has none.
 //
 // A session is two records: Lease, which never changes, and State, which every call
 // changes and which is therefore small.
