@@ -28,9 +28,9 @@ func TestCallsAreTraced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := coordtest.New(t)
 		cl := c.Dial()
-		mu := cl.Mutex("x")
-		mu.Lock()
-		mu.Unlock()
+		if !cl.Mutex("x").TryLock() {
+			t.Error("the lock is taken")
+		}
 		if err := cl.Close(); err != nil {
 			t.Error(err)
 		}

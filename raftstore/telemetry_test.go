@@ -36,7 +36,7 @@ func tell(ended []sdktrace.ReadOnlySpan) []string {
 	for _, s := range ended {
 		line := fmt.Sprintf("%s of %q: %v", s.Name(), names[s.Parent().SpanID()], s.EndTime().Sub(s.StartTime()))
 		for _, a := range s.Attributes() {
-			line += fmt.Sprintf(" %s=%s", a.Key, a.Value.Emit())
+			line += fmt.Sprintf(" %s=%s", a.Key, a.Value.String())
 		}
 		if d := s.Status().Description; d != "" {
 			line += ": " + d

@@ -18,7 +18,7 @@ func (encoder) ID() attribute.EncoderID { return attribute.EncoderID{} }
 func (encoder) Encode(i attribute.Iterator) string {
 	var all []string
 	for i.Next() {
-		all = append(all, string(i.Attribute().Key)+"="+i.Attribute().Value.Emit())
+		all = append(all, string(i.Attribute().Key)+"="+i.Attribute().Value.String())
 	}
 	return strings.Join(all, " ")
 }
