@@ -25,6 +25,7 @@ const (
 	metaLeader  = "leader"  // of NO_LEADER: where clients reach the leader
 	metaLimit   = "limit"   // of LIMIT: which one
 	metaRevoked = "revoked" // of SESSION_OVER: "true" if an operator took it back
+	metaIndex   = "index"   // of NOT_FOUND, when an object is read: the log index of that
 )
 
 // The domain of every ErrorInfo.

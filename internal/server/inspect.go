@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -128,7 +129,8 @@ func (i *inspect) look(ctx context.Context, what string, on park.Object, stale b
 	}
 	if d.Empty() {
 		return nil, Error(coordv1.Reason_REASON_NOT_FOUND,
-			fmt.Sprintf("%s %q: there is nothing of that name; list the objects", what, on.Name), nil)
+			fmt.Sprintf("%s %q: there is nothing of that name; list the objects", what, on.Name),
+			map[string]string{metaIndex: strconv.FormatUint(d.Index, 10)})
 	}
 	return d, nil
 }

@@ -122,6 +122,14 @@ func TestWatchTellsProgress(t *testing.T) {
 		if d := time.Since(begin); d > 5*time.Second {
 			t.Errorf("told after %v", d)
 		}
+		begin = time.Now()
+		again, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, Name: "quiet", After: 6})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := again.Recv(); err != nil || r.GetRevision() != 6 || r.GetPresent() != nil || time.Since(begin) > 0 {
+			t.Errorf("one that goes on is told %v after %v, %v", r, time.Since(begin), err)
+		}
 	})
 }
 
@@ -282,6 +290,12 @@ func TestStaleRead(t *testing.T) {
 		got, err := inspector(n).DescribeObject(t.Context(), req)
 		if err != nil || got.GetDescription().GetIndex() != n.replica.Index() || len(got.GetDescription().GetHolders()) != 1 {
 			t.Errorf("%v, %v", got, err)
+		}
+		req.Name = "y"
+		_, err = inspector(n).DescribeObject(t.Context(), req)
+		info := wantReason(t, err, coordv1.Reason_REASON_NOT_FOUND)
+		if got, want := info.GetMetadata()["index"], fmt.Sprint(n.replica.Index()); got != want {
+			t.Errorf("it is not there at index %q, want %s", got, want)
 		}
 		req.Stale = false
 		if _, err := inspector(n).DescribeObject(t.Context(), req); status.Code(err) != codes.Unavailable {

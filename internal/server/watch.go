@@ -41,9 +41,12 @@ func (i *inspect) Watch(req *coordv1.WatchRequest, ss grpc.ServerStreamingServer
 	w := journal.watch(on, req.GetAfter())
 	defer w.close()
 	if req.GetAfter() == 0 {
-		if err := i.begin(ss, w, 0); err != nil {
-			return err
-		}
+		err = i.begin(ss, w, 0)
+	} else {
+		err = i.sendWatch(ss, w, true) // how far it is, at least: whoever was cut off learns that it goes on
+	}
+	if err != nil {
+		return err
 	}
 	progress := time.NewTicker(progressEvery)
 	defer progress.Stop()

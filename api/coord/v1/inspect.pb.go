@@ -925,7 +925,8 @@ type WatchRequest struct {
 	// Of one object; all of the kind if it is not given.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// The last revision that was seen. If it is not given the watch begins with the present
-	// state of the object, if there is one, and goes on from there.
+	// state of the object, if there is one, and goes on from there. Either way there is a
+	// first response at once.
 	After         uint64 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

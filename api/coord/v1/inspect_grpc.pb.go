@@ -36,7 +36,7 @@ type InspectServiceClient interface {
 	// ListObjects lists objects that are held, waited for, or have a limit, by kind and name.
 	ListObjects(ctx context.Context, in *ListObjectsRequest, opts ...grpc.CallOption) (*ListObjectsResponse, error)
 	// DescribeObject tells who holds and who waits. NOT_FOUND if there is nothing of that
-	// name.
+	// name; its metadata "index" is the log index of which that is true.
 	DescribeObject(ctx context.Context, in *DescribeObjectRequest, opts ...grpc.CallOption) (*DescribeObjectResponse, error)
 	// ExplainObject is DescribeObject with what can be expected from the recent past.
 	ExplainObject(ctx context.Context, in *ExplainObjectRequest, opts ...grpc.CallOption) (*ExplainObjectResponse, error)
@@ -125,7 +125,7 @@ type InspectServiceServer interface {
 	// ListObjects lists objects that are held, waited for, or have a limit, by kind and name.
 	ListObjects(context.Context, *ListObjectsRequest) (*ListObjectsResponse, error)
 	// DescribeObject tells who holds and who waits. NOT_FOUND if there is nothing of that
-	// name.
+	// name; its metadata "index" is the log index of which that is true.
 	DescribeObject(context.Context, *DescribeObjectRequest) (*DescribeObjectResponse, error)
 	// ExplainObject is DescribeObject with what can be expected from the recent past.
 	ExplainObject(context.Context, *ExplainObjectRequest) (*ExplainObjectResponse, error)
