@@ -121,8 +121,13 @@ func opOf(op *lessee.Op) *coordv1.Op {
 	case lessee.DoBody:
 	}
 	out := op.Body.(*coordv1.Op)
-	if r := out.GetRelease(); r != nil {
-		r.Target = op.Target
+	switch about := out.GetOp().(type) { // the changes about a hold
+	case *coordv1.Op_Release:
+		about.Release.Target = op.Target
+	case *coordv1.Op_Proclaim:
+		about.Proclaim.Target = op.Target
+	case *coordv1.Op_Transfer:
+		about.Transfer.Target = op.Target
 	}
 	return out
 }

@@ -3,8 +3,6 @@ package client
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
 	mathrand "math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -54,6 +52,7 @@ type courier struct {
 type call struct {
 	id   lessee.Call
 	hold *Hold               // of a wait: what it will be
+	give *Hold               // of a give: what it gives away
 	done chan lessee.Outcome // has room for the one outcome that is waited for
 }
 
@@ -121,17 +120,6 @@ func (k *courier) start(class lessee.Class, body *coordv1.Op, c *call) error {
 	return nil
 }
 
-// change is start of a change about a hold, whose outcome nobody waits for.
-func (k *courier) change(hold *call, body *coordv1.Op) {
-	k.mu.Lock()
-	if !k.left {
-		k.lessee.StartOn(hold.id, body)
-		k.after()
-	}
-	k.mu.Unlock()
-	kick(k.write)
-}
-
 // end has the lessee end a call. Its outcome, if it has one, comes on c.done.
 func (k *courier) end(c *call) {
 	k.mu.Lock()
@@ -154,57 +142,6 @@ func (k *courier) release(h *Hold) bool {
 	k.mu.Unlock()
 	kick(k.write)
 	return held
-}
-
-// ask makes a call that leaves no hold, and returns what came of it.
-func (k *courier) ask(ctx context.Context, op string, class lessee.Class, body *coordv1.Op) (*coordv1.Outcome, error) {
-	if ctx.Err() != nil {
-		return nil, contextEnded(ctx, op, nil)
-	}
-	c := &call{done: make(chan lessee.Outcome, 1)}
-	if err := k.start(class, body, c); err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
-	}
-	select {
-	case o := <-c.done:
-		return answer(op, o)
-	case <-ctx.Done():
-		return nil, contextEnded(ctx, op, k.abandon(class, c))
-	case <-k.draining:
-		return nil, fmt.Errorf("%s: %w", op, errors.Join(ErrClientClosed, k.abandon(class, c)))
-	}
-}
-
-// abandon ends a call that nobody waits for any more. The error is nil if it surely had
-// no effect.
-func (k *courier) abandon(class lessee.Class, c *call) error {
-	k.end(c)
-	if class != lessee.ClassChange {
-		return nil
-	}
-	select {
-	case o := <-c.done:
-		if o.Verdict == lessee.Ended || o.Verdict == lessee.Refused {
-			return nil
-		}
-	default:
-	}
-	return ErrUnknown
-}
-
-// answer is what a user is told of a call's final outcome.
-func answer(op string, o lessee.Outcome) (*coordv1.Outcome, error) {
-	out, _ := o.Body.(*coordv1.Outcome)
-	switch o.Verdict {
-	case lessee.Done:
-		return out, nil
-	case lessee.Refused:
-		return nil, fmt.Errorf("%s: %w", op, refusal(out))
-	case lessee.Ended: // by the end of the client
-		return nil, fmt.Errorf("%s: %w", op, ErrClientClosed)
-	default:
-		return nil, fmt.Errorf("%s: %w", op, ErrUnknown)
-	}
 }
 
 // after carries out what the last input to the lessee brought. mu is held, and nothing
@@ -250,6 +187,10 @@ func (k *courier) deliver(o lessee.Outcome) {
 	if c == nil {
 		return
 	}
+	if c.hold == nil {
+		k.conclude(c, o)
+		return
+	}
 	switch o.Verdict {
 	case lessee.Granted:
 		out, _ := o.Body.(*coordv1.Outcome)
@@ -267,13 +208,25 @@ func (k *courier) deliver(o lessee.Outcome) {
 			k.lessee.End(o.Call)
 		}
 	default:
-		delete(k.calls, o.Call)
-		if c.hold != nil && c.hold.live != nil {
-			c.hold.settle()
-			return
-		}
-		c.tell(o)
+		k.conclude(c, o)
 	}
+}
+
+// conclude takes a call's final outcome: Lost is one too of a change about a hold. mu is
+// held.
+func (k *courier) conclude(c *call, o lessee.Outcome) {
+	delete(k.calls, o.Call)
+	if c.give != nil {
+		c.give.giving.Add(-1) // it has ended before, if it was given
+	}
+	if c.hold == nil || c.hold.live == nil {
+		c.tell(o)
+		return
+	}
+	if c.hold.release() { // it was given away
+		k.unhold()
+	}
+	c.hold.settle()
 }
 
 // lose tells a hold that it is lost. mu is held.

@@ -18,6 +18,7 @@ type Kind uint8
 const (
 	KindLock Kind = iota + 1
 	KindSemaphore
+	KindElection
 )
 
 func (k Kind) String() string {
@@ -26,6 +27,8 @@ func (k Kind) String() string {
 		return "lock"
 	case KindSemaphore:
 		return "semaphore"
+	case KindElection:
+		return "election"
 	default:
 		return "kind " + strconv.Itoa(int(k))
 	}
@@ -44,7 +47,10 @@ type Holder struct {
 	Shared   bool
 	Count    int64
 	For      time.Duration // held, or waited
-	TraceID  string
+	TraceID  string        // of a holder's span, in hexadecimal, if it has one
+	Renewed  time.Duration // since its session was renewed; unrenewed for its TTL, it ends
+	TTL      time.Duration
+	Delayed  time.Duration // what remains of a lock-delay, if its session has failed; else 0
 }
 
 // String says who it is, and why if it said so: host-a pid 812 (billing).
@@ -78,19 +84,27 @@ type Description struct {
 // Describe returns who holds and who waits, linearizably. [ErrNotFound] if nothing
 // of that name exists.
 func (c *Client) Describe(ctx context.Context, kind Kind, name string) (*Description, error) {
-	op := "describe " + Ref{Kind: kind, Name: name}.String()
+	d, err := c.courier.describe(ctx, "describe "+Ref{Kind: kind, Name: name}.String(), kind, name)
+	if err != nil {
+		return nil, err
+	}
+	return descriptionFrom(d), nil
+}
+
+// describe is Describe, as the wire has it.
+func (k *courier) describe(ctx context.Context, op string, kind Kind, name string) (*coordv1.Description, error) {
 	if err := checkName(name); err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	body := &coordv1.Op{Op: &coordv1.Op_Describe{Describe: &coordv1.Describe{Kind: coordv1.Kind(kind), Name: name}}}
-	out, err := c.courier.ask(ctx, op, lessee.ClassRead, body)
+	out, err := k.ask(ctx, op, lessee.ClassRead, body)
 	if err != nil {
 		return nil, err
 	}
 	if out.GetCode() != coordv1.Code_CODE_DONE || out.GetDescription() == nil {
 		return nil, fmt.Errorf("%s: %w", op, refusal(out))
 	}
-	return descriptionFrom(out.GetDescription()), nil
+	return out.GetDescription(), nil
 }
 
 func descriptionFrom(d *coordv1.Description) *Description {
@@ -109,19 +123,36 @@ func descriptionFrom(d *coordv1.Description) *Description {
 func holdersFrom(parties []*coordv1.Party) []Holder {
 	hs := make([]Holder, 0, len(parties))
 	for _, p := range parties {
-		hs = append(hs, Holder{
-			Session:  sessionID(p.GetSessionId()),
-			Name:     p.GetWho().GetName(),
-			Metadata: p.GetWho().GetMetadata(),
-			Note:     p.GetNote(),
-			Token:    Token(p.GetToken()),
-			Shared:   p.GetShared(),
-			Count:    p.GetCount(),
-			For:      p.GetFor().AsDuration(),
-		})
+		hs = append(hs, holderFrom(p))
 	}
 	return hs
 }
 
+func holderFrom(p *coordv1.Party) Holder {
+	return Holder{
+		Session:  sessionID(p.GetSessionId()),
+		Name:     p.GetWho().GetName(),
+		Metadata: p.GetWho().GetMetadata(),
+		Note:     p.GetNote(),
+		Token:    Token(p.GetToken()),
+		Shared:   p.GetShared(),
+		Count:    p.GetCount(),
+		For:      p.GetFor().AsDuration(),
+		TraceID:  p.GetTraceId(),
+		Renewed:  p.GetRenewed().AsDuration(),
+		TTL:      p.GetTtl().AsDuration(),
+		Delayed:  p.GetDelayed().AsDuration(),
+	}
+}
+
 // sessionID prints as the rest of the system does: sixteen hexadecimal digits.
 func sessionID(id uint64) SessionID { return SessionID(fmt.Sprintf("%016x", id)) }
+
+// number is the id that sessionID printed.
+func (s SessionID) number() (uint64, error) {
+	id, err := strconv.ParseUint(string(s), 16, 64)
+	if err != nil || len(s) != 16 || id == 0 {
+		return 0, fmt.Errorf("%w: session id %q is not 16 hexadecimal digits", ErrInvalid, string(s))
+	}
+	return id, nil
+}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -211,6 +212,89 @@ func ExampleClient_LockAll() {
 	fmt.Println(err)
 	// Output:
 	// moved
+	// <nil>
+}
+
+// One cron leader among many replicas.
+func ExampleElection_Run() {
+	cron := func(ctx context.Context, c *client.Client, host string, nightly func(context.Context, client.Token) error) error {
+		return c.Election("cron").Run(ctx, host, func(ctx context.Context, term client.Token) error {
+			tick := time.NewTicker(time.Millisecond) // every minute, say
+			defer tick.Stop()
+			for ctx.Err() == nil { // else lost, or told to stop; Run campaigns again if lost
+				select {
+				case <-tick.C:
+					if err := nightly(ctx, term); err != nil {
+						fmt.Println(err)
+					}
+				case <-ctx.Done():
+				}
+			}
+			return context.Cause(ctx)
+		})
+	}
+
+	c, stop := dial()
+	defer stop()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	runs := 0
+	err := cron(ctx, c, "host-a", func(_ context.Context, term client.Token) error {
+		if runs++; runs == 3 {
+			cancel(errors.New("told to stop"))
+		}
+		fmt.Println("run", runs, "in a term:", term > 0)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// run 1 in a term: true
+	// run 2 in a term: true
+	// run 3 in a term: true
+	// told to stop
+}
+
+// Who leads, as it changes.
+func ExampleElection_Observe() {
+	c, stop := dial()
+	defer stop()
+	ctx := context.Background()
+
+	watch := func(e *client.Election, next func()) error {
+		for l, err := range e.Observe(ctx) {
+			switch {
+			case err != nil:
+				return err
+			case l.Vacant:
+				fmt.Println("nobody leads; the last one was", cmp.Or(l.Value, "none"))
+			default:
+				fmt.Println("led by", l.Value)
+			}
+			if l.Value == "10.0.0.8:80" && l.Vacant {
+				break
+			}
+			next()
+		}
+		return nil
+	}
+
+	e := c.Election("primary")
+	var lead *client.Leadership
+	steps := []func() error{
+		func() (err error) { lead, err = e.Campaign(ctx, "10.0.0.7:80"); return err },
+		func() error { return lead.Proclaim(ctx, "10.0.0.8:80") },
+		func() error { return lead.Resign(ctx) },
+	}
+	fmt.Println(watch(c.Election("primary"), func() {
+		if err := steps[0](); err != nil {
+			fmt.Println(err)
+		}
+		steps = steps[1:]
+	}))
+	// Output:
+	// nobody leads; the last one was none
+	// led by 10.0.0.7:80
+	// led by 10.0.0.8:80
+	// nobody leads; the last one was 10.0.0.8:80
 	// <nil>
 }
 

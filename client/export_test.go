@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	coordv1 "coordd.dev/api/coord/v1"
 )
 
 // Link is c's connection to its node, nil while it has none.
@@ -55,4 +57,16 @@ func WrapConns(wrap func(net.Conn) net.Conn) Option {
 			return wrap(conn), nil
 		}
 	})
+}
+
+// Hear is what an observer tells of responses.
+func Hear(responses ...*coordv1.WatchResponse) (told []Leader) {
+	o := observer{yield: func(l Leader, _ error) bool {
+		told = append(told, l)
+		return true
+	}}
+	for _, r := range responses {
+		o.hear(r)
+	}
+	return told
 }

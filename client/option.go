@@ -24,6 +24,7 @@ const (
 	maxName     = 256  // bytes
 	maxMetadata = 4096 // bytes, of a session and of a note
 	maxNames    = 1024 // of a LockAll
+	maxValue    = 4096 // bytes, of a candidate
 )
 
 // An Option configures a client.
@@ -51,8 +52,9 @@ type network struct {
 }
 
 type handleConfig struct {
-	note  string
-	delay time.Duration
+	note     string
+	delay    time.Duration
+	priority int
 }
 
 type option func(*config)
@@ -112,6 +114,11 @@ func WithNote(text string) HandleOption {
 // after a clean Unlock. Default 0, at most 24 h.
 func WithLockDelay(d time.Duration) HandleOption {
 	return handleOption(func(c *handleConfig) { c.delay = d })
+}
+
+// WithPriority ranks an Election's candidate; higher first, then FIFO. Default 0.
+func WithPriority(p int) HandleOption {
+	return handleOption(func(c *handleConfig) { c.priority = p })
 }
 
 func defaults() config {

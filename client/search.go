@@ -174,3 +174,44 @@ func (f *finder) err() error {
 	}
 	return e
 }
+
+// anyNode calls f with one node after another until one answers, the one in use first. An
+// answer is also a refusal that would be the same everywhere.
+func (c *conn) anyNode(ctx context.Context, f func(context.Context, *link) error) error {
+	c.mu.Lock()
+	current := c.current
+	c.mu.Unlock()
+	e := &unreachable{}
+	ask := func(l *link) (answered bool, err error) {
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		if err = f(ctx, l); err == nil {
+			return true, nil
+		}
+		r := refusedBy(err)
+		e.answered = e.answered || r.reason != coordv1.Reason_REASON_UNSPECIFIED
+		e.faults = append(e.faults, endpointFault{l.addr, l.fault(err)})
+		return r.final(), r
+	}
+	if current != nil {
+		if answered, err := ask(current); answered {
+			return err
+		}
+	}
+	for _, addr := range c.endpoints {
+		if ctx.Err() != nil {
+			break
+		}
+		l, err := c.network.link(addr)
+		if err != nil {
+			e.faults = append(e.faults, endpointFault{addr, err.Error()})
+			continue
+		}
+		answered, err := ask(l)
+		l.close()
+		if answered {
+			return err
+		}
+	}
+	return e
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -24,6 +25,7 @@ const (
 	metaLeader  = "leader"
 	metaLimit   = "limit"
 	metaRevoked = "revoked"
+	metaIndex   = "index"
 )
 
 // A refused is what the server said of a call that it refused.
@@ -76,6 +78,25 @@ func (r *refused) Unwrap() error {
 
 // leader is where the refuser says that the leader is, "" if it does not.
 func (r *refused) leader() string { return r.metadata[metaLeader] }
+
+// index is the log index of which an answer is true that nothing is there, 0 if the node
+// does not say.
+func (r *refused) index() uint64 {
+	index, _ := strconv.ParseUint(r.metadata[metaIndex], 10, 64) // or 0
+	return index
+}
+
+// final reports whether asking again, here or elsewhere, would bring the same.
+func (r *refused) final() bool {
+	switch r.reason {
+	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_FOUND:
+		return true
+	case coordv1.Reason_REASON_UNSPECIFIED:
+		return status.Code(r.cause) == codes.Unimplemented
+	default:
+		return false
+	}
+}
 
 // sessionOver reports whether the session is refused for good, and why.
 func (r *refused) sessionOver() (lessee.Reason, bool) {

@@ -48,6 +48,9 @@ func newWant(ref Ref, arms []*coordv1.Arm, h handleConfig) *want {
 	if h.delay < 0 || h.delay > maxDelay {
 		w.fault = errors.Join(w.fault, fmt.Errorf("%w: lock-delay %v is not within 0s to %v", ErrInvalid, h.delay, maxDelay))
 	}
+	if int(int32(h.priority)) != h.priority {
+		w.fault = errors.Join(w.fault, fmt.Errorf("%w: priority %d is not within 32 bits", ErrInvalid, h.priority))
+	}
 	w.wait = &coordv1.Wait{Arms: arms, Note: h.note}
 	if len(arms) > 1 {
 		w.wait.Commit = coordv1.Commit_COMMIT_ALL
@@ -84,7 +87,7 @@ func (w *want) op(try bool, trace []byte) *coordv1.Op {
 
 // conflicts reports whether both cannot be held at once, whatever the cluster says.
 func (w *want) conflicts(held *want) bool {
-	if w.ref.Kind != KindLock || held.ref.Kind != KindLock || w.shared && held.shared {
+	if w.ref.Kind != held.ref.Kind || w.ref.Kind == KindSemaphore || w.shared && held.shared {
 		return false
 	}
 	return slices.ContainsFunc(w.names, func(name string) bool { return slices.Contains(held.names, name) })
