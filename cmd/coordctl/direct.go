@@ -21,8 +21,7 @@ const errorDomain = "coordd.dev"
 
 // node calls f with a connection to one endpoint.
 func node(ctx context.Context, endpoint string, f func(context.Context, grpc.ClientConnInterface) error) error {
-	conn, err := grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32))) // a list of many sessions
+	conn, err := dial(endpoint)
 	if err != nil {
 		return err
 	}
@@ -30,32 +29,103 @@ func node(ctx context.Context, endpoint string, f func(context.Context, grpc.Cli
 	return f(ctx, conn)
 }
 
-// anyNode calls f with one endpoint after another, each with its share of the time
-// that is left, until one answers. An answer is also a refusal, but not "no leader":
-// the next node may know one.
-func (a *app) anyNode(ctx context.Context, what string, f func(context.Context, grpc.ClientConnInterface) error) error {
+func dial(endpoint string) (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32))) // a list of many sessions
+}
+
+// Nodes are the endpoints of one invocation. A connection to one is made when it is
+// needed and kept, for there may be many pages. One goroutine uses them.
+type nodes struct {
+	app     *app
+	targets []string
+	conns   []*grpc.ClientConn // by target; nil: not needed yet
+	at      int                // the target that is asked first: it answered last
+}
+
+// nodes are to be closed.
+func (a *app) nodes() (*nodes, error) {
 	targets, err := a.targets()
 	if err != nil {
-		return &failure{what: err.Error(), next: "write host:port[,host:port...]", code: exitUsage}
+		return nil, &failure{what: err.Error(), next: "write host:port[,host:port...]", code: exitUsage}
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.timeout))
+	return &nodes{app: a, targets: targets, conns: make([]*grpc.ClientConn, len(targets))}, nil
+}
+
+func (n *nodes) close() {
+	for _, conn := range n.conns {
+		if conn != nil {
+			_ = conn.Close() // fails only if it is closed already
+		}
+	}
+}
+
+// conn is the connection to the target that is asked first.
+func (n *nodes) conn() (*grpc.ClientConn, error) {
+	if n.conns[n.at] == nil {
+		conn, err := dial(n.targets[n.at])
+		if err != nil {
+			return nil, err
+		}
+		n.conns[n.at] = conn
+	}
+	return n.conns[n.at], nil
+}
+
+// next has another target asked first. The connection is given up: gRPC would let longer
+// and longer pass before it dials one anew that failed.
+func (n *nodes) next() {
+	if conn := n.conns[n.at]; conn != nil {
+		_ = conn.Close() // fails only if it is closed already
+		n.conns[n.at] = nil
+	}
+	n.at = (n.at + 1) % len(n.targets)
+}
+
+func (n *nodes) String() string { return strings.Join(n.targets, ",") }
+
+// ask calls f with one endpoint after another, each with its share of the time that is
+// left, until one answers. An answer is also a refusal, but not "no leader": the next
+// node may know one.
+func (n *nodes) ask(ctx context.Context, what string, f func(context.Context, grpc.ClientConnInterface) error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(n.app.timeout))
 	defer cancel()
 	unheard := false // a try may have been carried out
-	for i, endpoint := range targets {
-		share, cancelShare := context.WithTimeout(ctx, a.shareOf(ctx, len(targets)-i))
-		err = node(share, endpoint, f)
-		cancelShare()
-		if err == nil || !elsewhere(err) {
+	var err error
+	for left := len(n.targets); left > 0; left-- {
+		if err = n.try(ctx, left, f); err == nil {
+			return nil
+		}
+		if !elsewhere(err) {
 			break
 		}
 		unheard = unheard || mayHaveHappened(err)
+		n.next()
 	}
-	if err == nil {
-		return nil
-	}
-	fail := callError(what, strings.Join(targets, ","), err)
+	fail := callError(what, n.String(), err)
 	fail.unheard = unheard
 	return fail
+}
+
+// try gives the endpoint that is first an equal share with others that are left.
+func (n *nodes) try(ctx context.Context, left int, f func(context.Context, grpc.ClientConnInterface) error) error {
+	conn, err := n.conn()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.app.shareOf(ctx, left))
+	defer cancel()
+	return f(ctx, conn)
+}
+
+// anyNode asks the nodes for one thing.
+func (a *app) anyNode(ctx context.Context, what string, f func(context.Context, grpc.ClientConnInterface) error) error {
+	n, err := a.nodes()
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	return n.ask(ctx, what, f)
 }
 
 // changing is the error of a call that changes something, which may have happened.
@@ -118,8 +188,9 @@ func reason(err error) coordv1.Reason {
 // callError gives a failed call its words and its exit code.
 func callError(what, targets string, err error) *failure {
 	s := status.Convert(err)
-	f := &failure{what: what, why: s.Message(), code: exitFailed}
-	if head, why, ok := strings.Cut(s.Message(), ": "); ok && strings.HasSuffix(what, head) {
+	message := clean(s.Message()) // it may name what anybody could choose
+	f := &failure{what: what, why: message, code: exitFailed}
+	if head, why, ok := strings.Cut(message, ": "); ok && strings.HasSuffix(what, head) {
 		f.why = why // a node's errors begin as ours do, with what was asked for
 	}
 	switch reason(err) {
@@ -140,7 +211,7 @@ func callError(what, targets string, err error) *failure {
 	}
 	switch s.Code() {
 	case codes.Unavailable:
-		f.what, f.why, f.next, f.code = "no coordd at "+targets, fault(s.Message()), "start one: coordd dev", exitUnavailable
+		f.what, f.why, f.next, f.code = "no coordd at "+targets, fault(message), "start one: coordd dev", exitUnavailable
 	case codes.DeadlineExceeded:
 		f.why, f.code = "no answer from "+targets+" in time", exitTimeout
 	case codes.NotFound:

@@ -103,19 +103,30 @@ func misuse(cmd *cobra.Command, why string) *failure {
 // show makes a string that somebody gave harmless to a terminal, and short.
 func show(s string) string {
 	const most = 64
-	plain := s != ""
-	for _, r := range s {
-		if !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar {
-			plain = false
-		}
+	runes := []rune(s)
+	if len(runes) <= most {
+		return wholly(s)
 	}
-	if runes := []rune(s); len(runes) > most {
-		s = string(runes[:most]) + "..."
+	short := string(runes[:most]) + "..."
+	if isPlain(s) {
+		return short
 	}
-	if plain {
+	return strconv.Quote(short)
+}
+
+// wholly is show for what may be long.
+func wholly(s string) string {
+	if isPlain(s) {
 		return s
 	}
 	return strconv.Quote(s)
+}
+
+// isPlain reports whether s is a word that needs no quotes.
+func isPlain(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsGraphic(r) || unicode.IsSpace(r) || r == unicode.ReplacementChar
+	})
 }
 
 // clean is show for what may have spaces: nothing in it moves a cursor.

@@ -77,19 +77,27 @@ the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 	a.timeout = duration(5 * time.Second)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.endpoints, "endpoints", "", "`host:port,...` of coordd (default $COORD_ENDPOINTS, else "+defaultEndpoint+")")
-	flags.StringVarP(&a.output, "output", "o", "table", "`table|json`; with json, errors on stderr are JSON too")
+	flags.StringVarP(&a.output, "output", "o", asTable, "`table|json`, of get and describe also wide; with json, errors on stderr are JSON too")
 	flags.Var(&a.timeout, "timeout", "how long the cluster may take to answer; lock and sem give it 10s")
 	flags.BoolVar(&a.insecure, "insecure", false, "allow plain text beyond loopback")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if a.output != "table" && a.output != "json" {
-			return misuse(cmd, "-o "+show(a.output)+": neither table nor json")
+		_, wide := cmd.Annotations[hasWide]
+		switch {
+		case a.output == asTable, a.output == asJSON, wide && a.output == asWide:
+			return nil
+		case wide:
+			return misuse(cmd, "-o "+show(a.output)+": neither table, wide nor json")
 		}
-		return nil
+		return misuse(cmd, "-o "+show(a.output)+": neither table nor json")
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, err.Error()) })
-	root.AddCommand(a.lockCommand(), a.semCommand(), a.statusCommand(), a.sessionCommand(), a.versionCommand())
+	root.AddCommand(a.lockCommand(), a.semCommand(), a.getCommand(), a.describeCommand(), a.explainCommand(),
+		a.statusCommand(), a.sessionCommand(), a.versionCommand())
 	return root
 }
+
+// hasWide marks the commands that have -o wide.
+const hasWide = "has wide"
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
@@ -142,7 +150,7 @@ func (a *app) getenv(key string) string {
 
 // wantsJSON is for errors, which may come before the flags were all parsed.
 func (a *app) wantsJSON() bool {
-	if a.output == "json" {
+	if a.output == asJSON {
 		return true
 	}
 	for i, arg := range a.args {
@@ -152,7 +160,7 @@ func (a *app) wantsJSON() bool {
 		case arg == "-ojson", arg == "-o=json", arg == "--output=json":
 			return true
 		case (arg == "-o" || arg == "--output") && i+1 < len(a.args):
-			return a.args[i+1] == "json"
+			return a.args[i+1] == asJSON
 		}
 	}
 	return false

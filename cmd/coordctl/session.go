@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
@@ -23,11 +26,14 @@ func (a *app) sessionCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	ls := &cobra.Command{
-		Use:     "ls",
-		Short:   "List the live sessions",
-		Example: `  coordctl session ls -o json`,
-		Args:    exactly(0),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.listSessions(cmd.Context()) },
+		Use:         "ls",
+		Short:       "List the live sessions",
+		Example:     `  coordctl session ls -o json`,
+		Annotations: map[string]string{hasWide: ""},
+		Args:        exactly(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.listSessions(cmd.Context(), "session ls", patternOf(nil))
+		},
 	}
 	var now bool
 	revoke := &cobra.Command{
@@ -78,43 +84,80 @@ type sessionView struct {
 	Revoked   bool              `json:"revoked"`
 }
 
-func (a *app) listSessions(ctx context.Context) error {
-	var list *coordv1.ListSessionsResponse
-	err := a.anyNode(ctx, "session ls", func(ctx context.Context, conn grpc.ClientConnInterface) error {
-		var err error
-		list, err = coordv1.NewSessionServiceClient(conn).ListSessions(ctx, &coordv1.ListSessionsRequest{})
-		return err
-	})
+// listSessions lists those whose id or name is asked for.
+func (a *app) listSessions(ctx context.Context, what string, names pattern) error {
+	list, err := a.sessions(ctx, what)
 	if err != nil {
 		return err
 	}
 	views := make([]sessionView, 0, len(list.GetSessions()))
 	for _, s := range list.GetSessions() {
-		views = append(views, sessionView{
-			ID:        formatSessionID(s.GetSessionId()),
-			Name:      s.GetWho().GetName(),
-			Metadata:  s.GetWho().GetMetadata(),
-			TTL:       s.GetTtl().AsDuration().String(),
-			Remaining: s.GetRemaining().AsDuration().Round(time.Millisecond).String(),
-			Holds:     s.GetHolds(),
-			Waits:     s.GetWaits(),
-			Revoked:   s.GetRevoked(),
-		})
+		if v := sessionViewOf(s); names.matches(v.ID) || names.matches(v.Name) {
+			views = append(views, v)
+		}
+	}
+	if len(views) == 0 && !names.prefix {
+		return &failure{what: what, why: "there is no such session", next: "see coordctl session ls", code: exitNotFound}
 	}
 	return a.render(struct {
 		Index    string        `json:"index"`
 		Sessions []sessionView `json:"sessions"`
-	}{strconv.FormatUint(list.GetIndex(), 10), views}, func(t *table) {
-		t.row("ID", "NAME", "HOST", "PID", "TTL", "REMAINING", "HOLDS", "WAITS", "STATE")
-		for _, v := range views {
-			state := "live"
-			if v.Revoked {
-				state = "revoked"
-			}
-			t.row(v.ID, dash(v.Name), dash(v.Metadata["host"]), dash(v.Metadata["pid"]), v.TTL, v.Remaining,
-				strconv.FormatInt(v.Holds, 10), strconv.FormatInt(v.Waits, 10), state)
-		}
+	}{strconv.FormatUint(list.GetIndex(), 10), views}, func(t *table) { sessionRows(t, views, a.output == asWide) })
+}
+
+// sessions are all that live.
+func (a *app) sessions(ctx context.Context, what string) (list *coordv1.ListSessionsResponse, err error) {
+	err = a.anyNode(ctx, what, func(ctx context.Context, conn grpc.ClientConnInterface) (err error) {
+		list, err = coordv1.NewSessionServiceClient(conn).ListSessions(ctx, &coordv1.ListSessionsRequest{})
+		return err
 	})
+	return list, err
+}
+
+func sessionViewOf(s *coordv1.Session) sessionView {
+	return sessionView{
+		ID:        formatSessionID(s.GetSessionId()),
+		Name:      s.GetWho().GetName(),
+		Metadata:  s.GetWho().GetMetadata(),
+		TTL:       s.GetTtl().AsDuration().String(),
+		Remaining: millis(s.GetRemaining().AsDuration()),
+		Holds:     s.GetHolds(),
+		Waits:     s.GetWaits(),
+		Revoked:   s.GetRevoked(),
+	}
+}
+
+func sessionRows(t *table, views []sessionView, wide bool) {
+	head := []string{"ID", "NAME", "HOST", "PID", "TTL", "REMAINING", "HOLDS", "WAITS", "STATE"}
+	if wide {
+		head = append(head, "METADATA")
+	}
+	t.row(head...)
+	for _, v := range views {
+		state := "live"
+		if v.Revoked {
+			state = "revoked"
+		}
+		cells := []string{
+			v.ID, dash(v.Name), dash(v.Metadata["host"]), dash(v.Metadata["pid"]), v.TTL, v.Remaining,
+			strconv.FormatInt(v.Holds, 10), strconv.FormatInt(v.Waits, 10), state,
+		}
+		if wide {
+			cells = append(cells, pairs(v.Metadata))
+		}
+		t.row(cells...)
+	}
+}
+
+// pairs is metadata in a cell, less what has cells of its own.
+func pairs(metadata map[string]string) string {
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		if key != "host" && key != "pid" {
+			all = append(all, wholly(key)+"="+wholly(metadata[key]))
+		}
+	}
+	return cmp.Or(strings.Join(all, " "), "-")
 }
 
 // dash shows what may be missing.

@@ -150,10 +150,7 @@ func statusTable(t *table, views []nodeView) {
 		return
 	}
 	t.row()
-	t.row("MEMBER", "PEER", "VOTER", "LEADER")
-	for _, m := range members {
-		t.row(show(m.ID), m.Address, yesNo(m.Voter), yesNo(m.Leader))
-	}
+	memberRows(t, members)
 }
 
 func yesNo(b bool) string {

@@ -14,6 +14,18 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
+// gone reports whether nobody reads w any more. A watch of what does not change would
+// write nothing for a long time, and so not find out.
+func gone(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0
+}
+
 // hasControllingTerminal reports whether a terminal sends this process its signals.
 func hasControllingTerminal() bool {
 	tty, err := os.Open("/dev/tty")

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"coordd.dev/client"
+	"coordd.dev/coordtest"
+)
+
+// startWatch runs coordctl as a process and returns what it writes, once that has begun.
+func startWatch(t *testing.T, target string, args ...string) (*exec.Cmd, *bufio.Reader, io.Closer) {
+	t.Helper()
+	cmd := coordctl(target, append([]string{"--timeout", "60"}, args...)...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	r := bufio.NewReader(out)
+	if _, err := r.ReadString('\n'); err != nil {
+		t.Fatalf("it writes nothing: %v\n%s", err, &errs)
+	}
+	return cmd, r, out
+}
+
+func TestWatchInterrupted(t *testing.T) {
+	target := coordtest.New(t).Target()
+	for _, args := range [][]string{{"get", "locks", "-w"}, {"describe", "lock", "nothing", "-w"}} {
+		cmd, out, _ := startWatch(t, target, args...)
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, out)
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitSignal+int(syscall.SIGINT) {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}
+
+// A watch of what does not change finds out that nobody reads it.
+func TestWatchEndsWithItsReader(t *testing.T) {
+	cmd, _, out := startWatch(t, coordtest.New(t).Target(), "get", "locks", "-w")
+	_ = out.Close()
+	err := cmd.Wait()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || exit.ExitCode() != exitSignal+int(syscall.SIGPIPE) {
+		t.Errorf("%v", err)
+	}
+}
+
+// A watch goes on over a change of leader, and tells every change once.
+func TestWatchOverALeaderChange(t *testing.T) {
+	cluster := coordtest.NewCluster(t, 3)
+	mu := cluster.Dial(client.WithTTL(time.Hour)).Mutex("watched")
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer stop()
+	again := func() {
+		hold, err := mu.LockContext(ctx)
+		if err == nil {
+			err = hold.Unlock(ctx)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	again()
+	r, w := io.Pipe()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer r.Close()
+	var errs bytes.Buffer
+	watching.Go(func() {
+		code := run(ctx, []string{"--endpoints", cluster.Target(), "--timeout", "60", "get", "lock", "watched", "-w", "-o", "json"}, nil, w, &errs, nil)
+		_ = w.CloseWithError(fmt.Errorf("coordctl ended: %d: %s", code, &errs))
+	})
+	lines := bufio.NewReader(r)
+	next := func() (v changeView) {
+		line, err := lines.ReadString('\n')
+		if err == nil {
+			err = json.Unmarshal([]byte(line), &v)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	if v := next(); v.Type != "present" {
+		t.Fatalf("it begins with %+v", v)
+	}
+	var got []string
+	for range 3 {
+		again()
+		for range 2 {
+			v := next()
+			got = append(got, v.Type+" "+v.Revision)
+		}
+		cluster.KillLeader().Restart()
+	}
+	if s := strings.Join(got, ", "); s != "granted 3, ended 4, granted 5, ended 6, granted 7, ended 8" {
+		t.Error(s)
+	}
+}
+
+// BenchmarkDescribe says how long a lock with a hundred waiters takes to describe, all of
+// coordctl but the start of its process.
+func BenchmarkDescribe(b *testing.B) {
+	cluster := coordtest.New(b)
+	c := cluster.Dial(client.WithTTL(time.Hour))
+	ctx, stop := context.WithCancel(b.Context())
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer stop()
+	if _, err := c.Mutex("crowded").LockContext(ctx); err != nil {
+		b.Fatal(err)
+	}
+	for range 100 {
+		waiting.Go(func() { _, _ = c.Mutex("crowded").LockContext(ctx) })
+	}
+	cluster.AwaitWaiters(client.KindLock, "crowded", 100)
+	target := cluster.Target()
+	for _, args := range [][]string{{"describe", "lock", "crowded"}, {"explain", "lock", "crowded"}} {
+		b.Run(args[0], func(b *testing.B) {
+			for b.Loop() {
+				if code := run(ctx, append([]string{"--endpoints", target}, args...), nil, io.Discard, io.Discard, nil); code != 0 {
+					b.Fatal(code)
+				}
+			}
+		})
+	}
+}
