@@ -36,6 +36,13 @@ type outcome struct {
 	code        park.Code
 }
 
+func outcomeFrom(e *machine.Event) outcome {
+	return outcome{
+		seq: e.Seq, code: e.Code, token: e.Token,
+		arm: uint32(e.Arm), value: e.Value, description: e.Description, waitedFor: e.Waited,
+	}
+}
+
 // size estimates bytes.
 func (o *outcome) size() int {
 	n := outcomeBytes

@@ -65,21 +65,26 @@ func attachOf(a *coordv1.Attach) (*machine.Attach, error) {
 
 // openingOf converts what only a new session has.
 func openingOf(a *coordv1.Attach, out *machine.Attach) error {
-	ttl := nanos(a.GetTtl())
+	var err error
+	out.TTL, out.Who, err = termsOf("attach", a.GetTtl(), a.GetWho())
+	return err
+}
+
+// termsOf converts what a new session is.
+func termsOf(what string, lease *durationpb.Duration, who *coordv1.Who) (ttl int64, encoded string, err error) {
+	ttl = nanos(lease)
 	if ttl < machine.MinTTL || ttl > machine.MaxTTL {
-		return invalid("attach: ttl is %v; choose %v to %v", a.GetTtl().AsDuration(),
+		return 0, "", invalid("%s: ttl is %v; choose %v to %v", what, lease.AsDuration(),
 			time.Duration(machine.MinTTL), time.Duration(machine.MaxTTL))
 	}
-	who, err := proto.MarshalOptions{Deterministic: true}.Marshal(a.GetWho())
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(who)
 	if err != nil {
-		return invalid("attach: who: %v; correct it", err)
+		return 0, "", invalid("%s: who: %v; correct it", what, err)
 	}
-	if len(who) > machine.MaxWho {
-		return invalid("attach: who has %d bytes, at most %d may be kept; shorten it",
-			len(who), machine.MaxWho)
+	if len(b) > machine.MaxWho {
+		return 0, "", invalid("%s: who has %d bytes, at most %d may be kept; shorten it", what, len(b), machine.MaxWho)
 	}
-	out.TTL, out.Who = ttl, string(who)
-	return nil
+	return ttl, string(b), nil
 }
 
 // secretOf is what the log knows of a secret.

@@ -97,16 +97,19 @@ func TestRefusalsHaveReasons(t *testing.T) {
 }
 
 func TestLogErrorsHaveReasons(t *testing.T) {
-	tests := map[error]struct{ unary, stream string }{
-		raftstore.ErrNotLeader:  {"NO_LEADER", "NO_LEADER"},
-		raftstore.ErrUnknown:    {"UNKNOWN_OUTCOME", "NO_LEADER"},
-		raftstore.ErrOverloaded: {"OVERLOADED", "OVERLOADED"},
-		raftstore.ErrClosed:     {"STOPPING", "STOPPING"},
+	tests := map[error]struct{ unary, repeatable, stream string }{
+		raftstore.ErrNotLeader:  {"NO_LEADER", "NO_LEADER", "NO_LEADER"},
+		raftstore.ErrUnknown:    {"UNKNOWN_OUTCOME", "NO_LEADER", "NO_LEADER"},
+		raftstore.ErrOverloaded: {"OVERLOADED", "OVERLOADED", "OVERLOADED"},
+		raftstore.ErrClosed:     {"STOPPING", "STOPPING", "STOPPING"},
 	}
 	for err, want := range tests {
 		err = errors.Join(err)
 		if got := reasonOf(proposalError(t.Context(), "what", "", err)); got != want.unary {
 			t.Errorf("%v of a call has %q, not %q", err, got, want.unary)
+		}
+		if got := reasonOf(callFailed("what", "", err)); got != want.repeatable {
+			t.Errorf("%v of a call with an id has %q, not %q", err, got, want.repeatable)
 		}
 		if got := reasonOf(streamError("", err)); got != want.stream {
 			t.Errorf("%v of a stream has %q, not %q", err, got, want.stream)

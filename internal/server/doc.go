@@ -9,22 +9,28 @@
 //  2. A stream is registered under (instance, epoch) before its Attach is submitted, so
 //     that no answer can come too early. EventAttached gives it the session; from there
 //     to its end it gets every event of that session, in log order.
+//     A caller is registered under (session, request id) before its call is submitted; it
+//     gets the first outcome of that request, or the end of that session.
 //  3. Apply never waits for a client. It appends to outboxes; a client that reads too
 //     slowly is cut, and gets its answers when it attaches again.
 //  4. A session has at most one bound stream on a node, the latest in log order.
 //  5. One goroutine submits all commands of a stream, in the order in which they came.
 //     If one fails the stream is cut, and the client sends again what was not answered:
-//     seqs make that exactly once. Nothing is ever retried here.
+//     seqs make that exactly once. Nothing is ever retried here. To ask again is harmless
+//     for callers too: the .proto marks their methods idempotent.
 //  6. A stream belongs to a term of this node's leadership, and is cut with it. A
 //     restored snapshot cuts all streams of the node (SEMANTICS B5).
+//     A caller, who waits for a call of a session without a stream, is likewise told to
+//     ask again.
 //  7. A definite answer about a session comes out of an applied entry, never out of the
 //     present state of a node that may have been deposed.
 //  8. An argument of one op that breaks a limit is the machine's to refuse, because its
-//     seq must be spent. What makes a whole frame unintelligible ends that call.
+//     seq must be spent. What makes a whole frame unintelligible ends that call. Arguments
+//     of a call that is an RPC are refused here, before the machine knows its id.
 //  9. Nothing is proposed before the cluster is founded (Bootstrap), so that no token
 //     lies below the floor (SEMANTICS C1).
 //  10. Every queue has a bound: bytes in flight and outbox of a stream, leases and ranges
-//     of a call, ops of a frame, streams of a connection.
+//     of a call, ops of a frame, streams and waiting calls of a connection.
 //  11. Every goroutine ends with its stream or with Stop, which waits for it.
 //
 // Where time is: Replica notes when the next thing falls due by the local clock, and the

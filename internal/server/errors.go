@@ -11,6 +11,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -26,6 +27,7 @@ const (
 	metaLimit   = "limit"   // of LIMIT: which one
 	metaRevoked = "revoked" // of SESSION_OVER: "true" if an operator took it back
 	metaIndex   = "index"   // of NOT_FOUND, when an object is read: the log index of that
+	metaValue   = "value"   // of MISMATCH, INVALID and LIMIT: the limit in force, or met
 )
 
 // The domain of every ErrorInfo.
@@ -63,15 +65,18 @@ func codeOf(reason coordv1.Reason) codes.Code {
 }
 
 // Error returns the refusal of a call: a status with the reason's code and an ErrorInfo.
-// The message reads "what: why; what next". metadata may be nil. The client has the
-// inverse.
-func Error(reason coordv1.Reason, message string, metadata map[string]string) error {
+// The message reads "what: why; what next". metadata may be nil, and further details may
+// follow. The client has the inverse.
+func Error(reason coordv1.Reason, message string, metadata map[string]string, more ...proto.Message) error {
 	st := status.New(codeOf(reason), message)
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
 		Domain:   errorDomain,
 		Reason:   strings.TrimPrefix(reason.String(), "REASON_"),
 		Metadata: maps.Clone(metadata),
 	}}
+	for _, m := range more {
+		details = append(details, protoadapt.MessageV1Of(m))
+	}
 	if reason == coordv1.Reason_REASON_OVERLOADED {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
 	}
@@ -82,13 +87,16 @@ func Error(reason coordv1.Reason, message string, metadata map[string]string) er
 }
 
 // hasReason says whether err is one of Error's.
-func hasReason(err error) bool {
+func hasReason(err error) bool { return reasonIn(err) != coordv1.Reason_REASON_UNSPECIFIED }
+
+// reasonIn is the reason of one of Error's.
+func reasonIn(err error) coordv1.Reason {
 	for _, d := range status.Convert(err).Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok && info.Domain == errorDomain {
-			return true
+			return coordv1.Reason(coordv1.Reason_value["REASON_"+info.Reason])
 		}
 	}
-	return false
+	return coordv1.Reason_REASON_UNSPECIFIED
 }
 
 func invalid(format string, args ...any) error {

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	coordv1 "coordd.dev/api/coord/v1"
 )
@@ -34,15 +35,30 @@ type forwarder struct {
 
 	mu     sync.Mutex
 	closed bool
-	conns  map[route]connection // twice as many as have led
+	conns  map[route]connection // three times as many as have led
 	calls  map[*passage]struct{}
 }
 
-// A route is a connection's purpose. Unary calls have one of their own: streams may be as
-// many as a connection takes, and renewals must not wait until one of them ends.
+// A route is a connection's purpose. Streams, and calls that may wait, can be as many as a
+// connection takes, and renewals must not wait until one of them ends: each has its own.
 type route struct {
-	node   string
-	stream bool
+	node string
+	use  use
+}
+
+type use uint8
+
+const (
+	useBrief  use = iota + 1 // unary calls that are answered at once
+	useWait                  // unary calls that may wait in the cluster
+	useStream                // streams
+)
+
+func useOf(req any) use {
+	if _, ok := req.(waiting); ok {
+		return useWait
+	}
+	return useBrief
 }
 
 // A connection is to a node that leads, or has led.
@@ -54,7 +70,7 @@ type connection struct {
 // A passage is one call under way.
 type passage struct {
 	f      *forwarder
-	leader string // node id
+	to     route
 	conn   connection
 	cancel context.CancelCauseFunc
 }
@@ -70,30 +86,34 @@ func newForwarder(cfg Config, l *leader) *forwarder {
 
 // unary passes one call on.
 func (f *forwarder) unary(ctx context.Context, leader, method string, req any) (any, error) {
-	ctx, c, err := f.begin(ctx, route{node: leader}, method)
+	ctx, c, err := f.begin(ctx, route{leader, useOf(req)}, method)
 	if err != nil {
 		return nil, err
 	}
 	defer c.end(nil)
-	_, out, err := messagesOf(method)
+	m, err := methodOf(method)
 	if err != nil {
 		return nil, err
 	}
-	response := out.New().Interface()
+	response := m.out.New().Interface()
 	if err := c.conn.Invoke(ctx, method, req, response); err != nil {
-		return nil, c.fault(ctx, err, coordv1.Reason_REASON_UNKNOWN_OUTCOME)
+		reason := coordv1.Reason_REASON_UNKNOWN_OUTCOME
+		if m.repeatable {
+			reason = coordv1.Reason_REASON_NO_LEADER
+		}
+		return nil, c.fault(ctx, err, reason)
 	}
 	return response, nil
 }
 
 // stream passes one stream on. It ends when the leader ends it, or its client goes.
 func (f *forwarder) stream(ss grpc.ServerStream, leader string, info *grpc.StreamServerInfo) error {
-	ctx, c, err := f.begin(ss.Context(), route{node: leader, stream: true}, info.FullMethod)
+	ctx, c, err := f.begin(ss.Context(), route{leader, useStream}, info.FullMethod)
 	if err != nil {
 		return err
 	}
 	defer c.end(nil)
-	in, out, err := messagesOf(info.FullMethod)
+	m, err := methodOf(info.FullMethod)
 	if err != nil {
 		return err
 	}
@@ -102,16 +122,16 @@ func (f *forwarder) stream(ss grpc.ServerStream, leader string, info *grpc.Strea
 	if err != nil {
 		return c.fault(ctx, err, coordv1.Reason_REASON_NO_LEADER)
 	}
-	f.pumps.Go(func() { c.pump(ss, up, in) })
+	f.pumps.Go(func() { c.pump(ss, up, m.in) })
 	for {
-		m := out.New().Interface()
-		switch err := up.RecvMsg(m); {
+		message := m.out.New().Interface()
+		switch err := up.RecvMsg(message); {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return c.fault(ctx, err, coordv1.Reason_REASON_NO_LEADER)
 		}
-		if err := ss.SendMsg(m); err != nil {
+		if err := ss.SendMsg(message); err != nil {
 			return err
 		}
 	}
@@ -154,7 +174,7 @@ func (f *forwarder) begin(ctx context.Context, to route, method string) (context
 		return nil, nil, fmt.Errorf("forward %s to %s: %w", method, addr, err)
 	}
 	ctx, cancel := context.WithCancelCause(f.outgoing(ctx))
-	c := &passage{f: f, leader: to.node, conn: conn, cancel: cancel}
+	c := &passage{f: f, to: to, conn: conn, cancel: cancel}
 	f.calls[c] = struct{}{}
 	return ctx, c, nil
 }
@@ -182,7 +202,7 @@ func (c *passage) fault(ctx context.Context, err error, reason coordv1.Reason) e
 	if status.Code(err) != codes.Unavailable || hasReason(err) {
 		return err
 	}
-	c.f.leader.forget(c.leader)
+	c.f.leader.forget(c.to.node)
 	return Error(reason, fmt.Sprintf("forward to leader at %s: %s; try again",
 		c.conn.addr, status.Convert(err).Message()), nil)
 }
@@ -253,17 +273,26 @@ func (f *forwarder) dialOptions() []grpc.DialOption {
 func (f *forwarder) cutOthers(leader string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, to := range []route{{leader, false}, {leader, true}} {
+	for _, use := range []use{useBrief, useWait, useStream} {
+		to := route{leader, use}
 		if conn, ok := f.conns[to]; ok && conn.GetState() == connectivity.TransientFailure {
 			_ = conn.Close() // fails only if it is closed already
 			delete(f.conns, to)
 		}
 	}
 	for c := range f.calls {
-		if c.leader != leader {
-			c.cancel(errNoLeader("forwarded call", ""))
+		if c.to.node != leader {
+			c.cancel(c.moved())
 		}
 	}
+}
+
+// moved is the cause of a cut because another node leads.
+func (c *passage) moved() error {
+	if c.to.use == useStream {
+		return errNoLeader("forwarded stream", "")
+	}
+	return errAskAgain("forwarded call", "the leader changed")
 }
 
 // close ends every call with why, and lets no other begin.
@@ -287,23 +316,34 @@ func (f *forwarder) hangUp() {
 	f.pumps.Wait()
 }
 
-// messagesOf returns the types of a method's request and response.
-func messagesOf(method string) (in, out protoreflect.MessageType, err error) {
-	name := strings.ReplaceAll(strings.TrimPrefix(method, "/"), "/", ".")
+// A method is what the forwarder must know of one.
+type method struct {
+	in, out protoreflect.MessageType
+	// repeatable: the .proto says that to ask twice is the same as once, so that nobody
+	// need know whether a call that was cut off has been carried out.
+	repeatable bool
+}
+
+func methodOf(full string) (method, error) {
+	name := strings.ReplaceAll(strings.TrimPrefix(full, "/"), "/", ".")
 	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
 	if err != nil {
-		return nil, nil, status.Errorf(codes.Unimplemented, "forward %s: %v", method, err)
+		return method{}, status.Errorf(codes.Unimplemented, "forward %s: %v", full, err)
 	}
 	desc, ok := found.(protoreflect.MethodDescriptor)
 	if !ok {
-		return nil, nil, status.Errorf(codes.Unimplemented, "forward %s: not a method", method)
+		return method{}, status.Errorf(codes.Unimplemented, "forward %s: not a method", full)
 	}
-	in, err = protoregistry.GlobalTypes.FindMessageByName(desc.Input().FullName())
+	var m method
+	m.in, err = protoregistry.GlobalTypes.FindMessageByName(desc.Input().FullName())
 	if err == nil {
-		out, err = protoregistry.GlobalTypes.FindMessageByName(desc.Output().FullName())
+		m.out, err = protoregistry.GlobalTypes.FindMessageByName(desc.Output().FullName())
 	}
 	if err != nil {
-		return nil, nil, status.Errorf(codes.Unimplemented, "forward %s: %v", method, err)
+		return method{}, status.Errorf(codes.Unimplemented, "forward %s: %v", full, err)
 	}
-	return in, out, nil
+	if options, ok := desc.Options().(*descriptorpb.MethodOptions); ok {
+		m.repeatable = options.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+	}
+	return m, nil
 }

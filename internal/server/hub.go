@@ -27,13 +27,15 @@ func newStream() *stream {
 	return &stream{outbox: newOutbox(), bound: make(chan struct{})}
 }
 
-// A hub knows the streams of a node, and gives them the events of applied entries.
+// A hub knows the streams of a node and who waits for a call without one, and gives them
+// the events of applied entries.
 type hub struct {
 	mu      sync.Mutex
-	closed  bool // no stream may be added
+	closed  bool // nobody may be added
 	streams map[*stream]struct{}
 	pending map[attachKey]*stream // registered, not answered
 	bound   map[park.SessionID]*stream
+	callers callers
 	touched []*stream // of one dispatch; kept for its memory
 }
 
@@ -42,6 +44,7 @@ func newHub() *hub {
 		streams: make(map[*stream]struct{}),
 		pending: make(map[attachKey]*stream),
 		bound:   make(map[park.SessionID]*stream),
+		callers: make(callers),
 	}
 }
 
@@ -56,12 +59,13 @@ func (h *hub) add(st *stream) bool {
 	return true
 }
 
-// close cuts every stream and lets no other begin.
+// close cuts every stream, answers every caller and lets no other begin.
 func (h *hub) close(why func() error) {
 	h.mu.Lock()
 	h.closed = true
 	h.mu.Unlock()
 	h.cutAll(why)
+	h.release(0, why)
 }
 
 // register expects the answer to the Attach of key for st. It is false if that Attach is
@@ -120,7 +124,7 @@ func (h *hub) dispatch(events []machine.Event) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.streams) == 0 {
+	if len(h.streams) == 0 && len(h.callers) == 0 {
 		return // every follower
 	}
 	for len(events) > 0 {
@@ -150,6 +154,8 @@ func (h *hub) deliver(events []machine.Event) {
 	case machine.EventOutcome:
 		if st := h.bound[e.Session]; st != nil {
 			h.push(st, events)
+		} else {
+			h.answerCallers(events)
 		}
 	case machine.EventAttached:
 		if st := h.answered(e); st != nil {
@@ -168,6 +174,8 @@ func (h *hub) deliver(events []machine.Event) {
 		if st := h.bound[e.Session]; st != nil {
 			delete(h.bound, e.Session)
 			st.cut(refused(e.Session, e.Refusal))
+		} else {
+			h.endCallers(e)
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 )
 
 const (
@@ -160,7 +159,7 @@ func (s *Server) target(ctx context.Context, method string) (string, error) {
 	if err != nil || leader == "" {
 		return "", err
 	}
-	if len(metadata.ValueFromIncomingContext(ctx, forwardedKey)) > 0 {
+	if forwarded(ctx) {
 		return "", errNoLeader(method, s.leaderHint()) // once is enough
 	}
 	return leader, nil
@@ -171,6 +170,11 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if stale(req) {
 		return handler(ctx, req)
 	}
+	leave, err := enter(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	leader, err := s.target(ctx, info.FullMethod)
 	if err != nil {
 		return nil, err

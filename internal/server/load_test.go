@@ -3,11 +3,13 @@ package server_test
 import (
 	"context"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -47,40 +49,69 @@ func TestRenewalsOvertakeTheQueue(t *testing.T) {
 	})
 }
 
-// A revoker is a leader that is cut off from the follower once it has the call.
-type revoker struct {
+// A mute is a leader that is cut off from the follower once it has a call.
+type mute struct {
 	coordv1.UnimplementedSessionServiceServer
+	coordv1.UnimplementedLockServiceServer
 	got chan struct{}
 }
 
-func (r *revoker) RevokeSession(ctx context.Context, _ *coordv1.RevokeSessionRequest) (*coordv1.RevokeSessionResponse, error) {
-	close(r.got)
+func (m *mute) RevokeSession(ctx context.Context, _ *coordv1.RevokeSessionRequest) (*coordv1.RevokeSessionResponse, error) {
+	return nil, m.keep(ctx)
+}
+
+func (m *mute) Lock(ctx context.Context, _ *coordv1.LockRequest) (*coordv1.LockResponse, error) {
+	return nil, m.keep(ctx)
+}
+
+func (m *mute) keep(ctx context.Context) error {
+	close(m.got)
 	<-ctx.Done()
-	return nil, ctx.Err()
+	return ctx.Err()
 }
 
 // Of a call that was passed on and cut off nobody knows whether it was carried out, so
-// that it must not be told as one that never was.
+// that it must not be told as one that never was; but where asking again is harmless,
+// that is told.
 func TestForwardedCallThatIsCutIsUnknown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		lis := bufconn.Listen(1 << 16)
-		leader := &revoker{got: make(chan struct{})}
-		g := grpc.NewServer()
-		coordv1.RegisterSessionServiceServer(g, leader)
-		go func() { _ = g.Serve(lis) }()
-		defer g.Stop()
-		n := start(t, func(c *server.Config, _ *raftstore.Config) {
-			c.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }
+	calls := map[string]struct {
+		ask  func(context.Context, grpc.ClientConnInterface) error
+		want coordv1.Reason
+	}{
+		"revoke": {func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := coordv1.NewSessionServiceClient(conn).RevokeSession(ctx, &coordv1.RevokeSessionRequest{SessionId: 5, Now: true})
+			return err
+		}, coordv1.Reason_REASON_UNKNOWN_OUTCOME},
+		"lock": {func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := coordv1.NewLockServiceClient(conn).Lock(ctx, &coordv1.LockRequest{})
+			return err
+		}, coordv1.Reason_REASON_NO_LEADER},
+	}
+	for name, call := range calls {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lis := bufconn.Listen(1 << 16)
+				leader := &mute{got: make(chan struct{})}
+				g := grpc.NewServer()
+				coordv1.RegisterSessionServiceServer(g, leader)
+				coordv1.RegisterLockServiceServer(g, leader)
+				go func() { _ = g.Serve(lis) }()
+				defer g.Stop()
+				n := start(t, func(c *server.Config, _ *raftstore.Config) {
+					c.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }
+				})
+				n.engine.follow("n2")
+				synctest.Wait()
+				told := make(chan error)
+				go func() { told <- call.ask(t.Context(), n.conn) }()
+				<-leader.got
+				n.engine.follow("n3")
+				err := <-told
+				wantReason(t, err, call.want)
+				if message := status.Convert(err).Message(); !strings.Contains(message, "outcome unknown") && call.want == coordv1.Reason_REASON_NO_LEADER {
+					t.Errorf("says %q", message)
+				}
+			})
 		})
-		n.engine.follow("n2")
-		synctest.Wait()
-		told := make(chan error)
-		go func() {
-			_, err := n.api.RevokeSession(t.Context(), &coordv1.RevokeSessionRequest{SessionId: 5, Now: true})
-			told <- err
-		}()
-		<-leader.got
-		n.engine.follow("n3")
-		wantReason(t, <-told, coordv1.Reason_REASON_UNKNOWN_OUTCOME)
-	})
+	}
 }

@@ -55,11 +55,7 @@ func (o *outbox) push(events []machine.Event) bool {
 		return true
 	}
 	for i := range events {
-		e := &events[i]
-		out := outcome{
-			seq: e.Seq, code: e.Code, token: e.Token,
-			arm: uint32(e.Arm), value: e.Value, description: e.Description, waitedFor: e.Waited,
-		}
+		out := outcomeFrom(&events[i])
 		o.bytes += out.size()
 		o.queue = append(o.queue, out)
 	}

@@ -149,8 +149,8 @@ func (f frozen) Persist(w io.Writer) error {
 	return nil
 }
 
-// Restore implements [raftstore.Machine]. The streams of this node missed what lies
-// between the old state and the new one, so they are cut (SEMANTICS B5).
+// Restore implements [raftstore.Machine]. The streams and callers of this node
+// missed what lies between the old state and the new one, so they are cut (SEMANTICS B5).
 func (r *Replica) Restore(from io.Reader) error {
 	m, err := machine.Restore(from)
 	if err != nil {
@@ -162,6 +162,7 @@ func (r *Replica) Restore(from io.Reader) error {
 	r.mu.Unlock()
 	r.journal.reset(m.Revision())
 	r.hub.cutAll(func() error { return errNoLeader("stream", "") })
+	r.hub.release(0, func() error { return errAskAgain("call", "this node fell behind") })
 	return nil
 }
 

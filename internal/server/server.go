@@ -147,9 +147,9 @@ func New(cfg Config) (*Server, error) {
 	s.telemetry = telemetry.NewServer(s.cfg.TracerProvider, s.cfg.MeterProvider, s.gauges)
 	s.grpc = grpc.NewServer(s.options()...)
 	coordv1.RegisterSessionServiceServer(s.grpc, &sessions{Server: s})
-	coordv1.RegisterLockServiceServer(s.grpc, coordv1.UnimplementedLockServiceServer{})
-	coordv1.RegisterSemaphoreServiceServer(s.grpc, coordv1.UnimplementedSemaphoreServiceServer{})
-	coordv1.RegisterElectionServiceServer(s.grpc, coordv1.UnimplementedElectionServiceServer{})
+	coordv1.RegisterLockServiceServer(s.grpc, &locks{Server: s})
+	coordv1.RegisterSemaphoreServiceServer(s.grpc, &semaphores{Server: s})
+	coordv1.RegisterElectionServiceServer(s.grpc, &elections{Server: s})
 	coordv1.RegisterInspectServiceServer(s.grpc, &inspect{Server: s})
 	coordv1.RegisterClusterServiceServer(s.grpc, &cluster{Server: s})
 	healthv1.RegisterHealthServer(s.grpc, s.health)
@@ -180,6 +180,7 @@ func (s *Server) options() []grpc.ServerOption {
 		}),
 		grpc.WaitForHandlers(true),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(s.cfg.rpcTelemetry()...)),
+		grpc.StatsHandler(lines{}),
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.stream),
 	}

@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"fmt"
+	"crypto/rand"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -27,7 +27,7 @@ func (s *sessions) ListSessions(ctx context.Context, _ *coordv1.ListSessionsRequ
 	}
 	list, ok := result.(machine.SessionList)
 	if !ok {
-		return nil, status.Errorf(codes.Internal, "list sessions: the machine answered %T", result)
+		return nil, unexpected("list sessions", result)
 	}
 	return sessionsOf(list), nil
 }
@@ -50,15 +50,70 @@ func (s *sessions) RevokeSession(ctx context.Context, req *coordv1.RevokeSession
 		return nil, Error(coordv1.Reason_REASON_NOT_FOUND,
 			what+": there is no such session; list the sessions", nil)
 	default:
-		return nil, status.Error(codes.Internal, fmt.Sprintf("%s: the machine answered %v", what, result))
+		return nil, unexpected(what, result)
 	}
 }
 
-// propose returns the result of a command of a unary call.
+// OpenSession implements coordv1.SessionServiceServer. The secret is drawn here, on the
+// leader, and the log has its hash only.
+func (s *sessions) OpenSession(ctx context.Context, req *coordv1.OpenSessionRequest) (*coordv1.OpenSessionResponse, error) {
+	const what = "open session"
+	ttl, who, err := termsOf(what, ttlOf(req), req.GetWho())
+	if err != nil {
+		return nil, err
+	}
+	secret := make([]byte, secretLen)
+	_, _ = rand.Read(secret) // never fails
+	result, err := s.propose(ctx, what, &machine.Open{Secret: secretOf(secret), TTL: ttl, Who: who})
+	if err != nil {
+		return nil, err
+	}
+	opened, ok := result.(machine.Opened)
+	switch {
+	case !ok:
+		return nil, unexpected(what, result)
+	case opened.Refusal != 0:
+		return nil, refusal(0, opened.Refusal)
+	}
+	return &coordv1.OpenSessionResponse{
+		Lease: &coordv1.Lease{SessionId: uint64(opened.Session), Secret: secret},
+		Ttl:   durationOf(ttl),
+	}, nil
+}
+
+// CloseSession implements coordv1.SessionServiceServer. Of a session that is over there is
+// nothing left to close.
+func (s *sessions) CloseSession(ctx context.Context, req *coordv1.CloseSessionRequest) (*coordv1.CloseSessionResponse, error) {
+	const what = "close session"
+	c, err := leaseOf(what, req.GetLease())
+	if err != nil {
+		return nil, err
+	}
+	c.Op.Do = machine.DoLeave
+	if err := s.change(ctx, what, c); err != nil && reasonIn(err) != coordv1.Reason_REASON_SESSION_OVER {
+		return nil, err
+	}
+	return &coordv1.CloseSessionResponse{}, nil
+}
+
+// CancelCall implements coordv1.SessionServiceServer.
+func (s *sessions) CancelCall(ctx context.Context, req *coordv1.CancelCallRequest) (*coordv1.CancelCallResponse, error) {
+	if err := s.endCall(ctx, "cancel", req.GetLease(), "request_id", req.GetRequestId()); err != nil {
+		return nil, err
+	}
+	return &coordv1.CancelCallResponse{}, nil
+}
+
+// propose returns the result of a command that has no request id.
 func (s *Server) propose(ctx context.Context, what string, c machine.Command) (any, error) {
 	_, result, err := s.cfg.Log.Propose(ctx, machine.AppendCommand(nil, c))
 	if err != nil {
 		return nil, proposalError(ctx, what, s.leaderHint(), err)
 	}
 	return result, nil
+}
+
+// unexpected is the status of an answer that the machine does not give.
+func unexpected(what string, result any) error {
+	return status.Errorf(codes.Internal, "%s: the machine answered %T %v", what, result, result)
 }

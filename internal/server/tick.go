@@ -78,6 +78,7 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 		term = to.Term
 	}
 	s.cfg.Replica.hub.cutOthers(term, func() error { return errNoLeader("stream", s.leaderHint()) })
+	s.cfg.Replica.hub.release(term, s.movedOn)
 	if !moved {
 		return
 	}
@@ -89,6 +90,17 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 		var lookup context.Context
 		lookup, c.cancel = context.WithCancel(ctx)
 		s.running.Go(func() { s.leader.lookup(lookup, to.LeaderID) })
+	}
+}
+
+// movedOn answers a caller whose call this node can tell no more of: it is parked in the
+// cluster, and the next leader tells.
+func (s *Server) movedOn() error {
+	select {
+	case <-s.stopping:
+		return errStopping()
+	default:
+		return errAskAgain("call", "the leader changed")
 	}
 }
 

@@ -34,7 +34,8 @@ type CampaignRequest struct {
 	Priority int32 `protobuf:"zigzag32,5,opt,name=priority,proto3" json:"priority,omitempty"`
 	// Do not wait.
 	Try bool `protobuf:"varint,6,opt,name=try,proto3" json:"try,omitempty"`
-	// How long to wait at most, on the cluster's clock; 30 s if it is not given.
+	// How long to wait at most, on the cluster's clock: up to 366 days; 30 s if it is 0 or not
+	// given.
 	WaitLimit *durationpb.Duration `protobuf:"bytes,7,opt,name=wait_limit,json=waitLimit,proto3" json:"wait_limit,omitempty"`
 	// How long the election stays without another leader if this one fails.
 	LockDelay *durationpb.Duration `protobuf:"bytes,8,opt,name=lock_delay,json=lockDelay,proto3" json:"lock_delay,omitempty"`
@@ -656,13 +657,13 @@ const file_coord_v1_election_proto_rawDesc = "" +
 	"\x05value\x18\x01 \x01(\tR\x05value\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12'\n" +
 	"\x06leader\x18\x03 \x01(\v2\x0f.coord.v1.PartyR\x06leader\x12\x14\n" +
-	"\x05index\x18\x04 \x01(\x04R\x05index2\xfb\x02\n" +
-	"\x0fElectionService\x12A\n" +
-	"\bCampaign\x12\x19.coord.v1.CampaignRequest\x1a\x1a.coord.v1.CampaignResponse\x12A\n" +
-	"\bProclaim\x12\x19.coord.v1.ProclaimRequest\x1a\x1a.coord.v1.ProclaimResponse\x12;\n" +
-	"\x06Resign\x12\x17.coord.v1.ResignRequest\x1a\x18.coord.v1.ResignResponse\x12_\n" +
-	"\x12TransferLeadership\x12#.coord.v1.TransferLeadershipRequest\x1a$.coord.v1.TransferLeadershipResponse\x12D\n" +
-	"\tGetLeader\x12\x1a.coord.v1.GetLeaderRequest\x1a\x1b.coord.v1.GetLeaderResponseB!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
+	"\x05index\x18\x04 \x01(\x04R\x05index2\x94\x03\n" +
+	"\x0fElectionService\x12F\n" +
+	"\bCampaign\x12\x19.coord.v1.CampaignRequest\x1a\x1a.coord.v1.CampaignResponse\"\x03\x90\x02\x02\x12F\n" +
+	"\bProclaim\x12\x19.coord.v1.ProclaimRequest\x1a\x1a.coord.v1.ProclaimResponse\"\x03\x90\x02\x02\x12@\n" +
+	"\x06Resign\x12\x17.coord.v1.ResignRequest\x1a\x18.coord.v1.ResignResponse\"\x03\x90\x02\x02\x12d\n" +
+	"\x12TransferLeadership\x12#.coord.v1.TransferLeadershipRequest\x1a$.coord.v1.TransferLeadershipResponse\"\x03\x90\x02\x02\x12I\n" +
+	"\tGetLeader\x12\x1a.coord.v1.GetLeaderRequest\x1a\x1b.coord.v1.GetLeaderResponse\"\x03\x90\x02\x01B!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
 
 var (
 	file_coord_v1_election_proto_rawDescOnce sync.Once

@@ -44,7 +44,8 @@ type ElectionServiceClient interface {
 	// TransferLeadership hands over to a candidate that waits, past all others. NOT_FOUND, and
 	// still leader, if it does not wait.
 	TransferLeadership(ctx context.Context, in *TransferLeadershipRequest, opts ...grpc.CallOption) (*TransferLeadershipResponse, error)
-	// GetLeader reads who leads. Nobody is NOT_FOUND.
+	// GetLeader reads who leads. Nobody is NOT_FOUND; so is a leader that failed, even while its
+	// lock-delay keeps others out.
 	GetLeader(ctx context.Context, in *GetLeaderRequest, opts ...grpc.CallOption) (*GetLeaderResponse, error)
 }
 
@@ -124,7 +125,8 @@ type ElectionServiceServer interface {
 	// TransferLeadership hands over to a candidate that waits, past all others. NOT_FOUND, and
 	// still leader, if it does not wait.
 	TransferLeadership(context.Context, *TransferLeadershipRequest) (*TransferLeadershipResponse, error)
-	// GetLeader reads who leads. Nobody is NOT_FOUND.
+	// GetLeader reads who leads. Nobody is NOT_FOUND; so is a leader that failed, even while its
+	// lock-delay keeps others out.
 	GetLeader(context.Context, *GetLeaderRequest) (*GetLeaderResponse, error)
 	mustEmbedUnimplementedElectionServiceServer()
 }

@@ -1317,13 +1317,13 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\x11CHANGE_TYPE_ENDED\x10\x02\x12\x17\n" +
 	"\x13CHANGE_TYPE_DELAYED\x10\x03\x12\x1a\n" +
 	"\x16CHANGE_TYPE_PROCLAIMED\x10\x04\x12\x17\n" +
-	"\x13CHANGE_TYPE_RESIZED\x10\x052\x88\x03\n" +
-	"\x0eInspectService\x12J\n" +
-	"\vListObjects\x12\x1c.coord.v1.ListObjectsRequest\x1a\x1d.coord.v1.ListObjectsResponse\x12S\n" +
-	"\x0eDescribeObject\x12\x1f.coord.v1.DescribeObjectRequest\x1a .coord.v1.DescribeObjectResponse\x12P\n" +
-	"\rExplainObject\x12\x1e.coord.v1.ExplainObjectRequest\x1a\x1f.coord.v1.ExplainObjectResponse\x12G\n" +
+	"\x13CHANGE_TYPE_RESIZED\x10\x052\x9c\x03\n" +
+	"\x0eInspectService\x12O\n" +
+	"\vListObjects\x12\x1c.coord.v1.ListObjectsRequest\x1a\x1d.coord.v1.ListObjectsResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\x0eDescribeObject\x12\x1f.coord.v1.DescribeObjectRequest\x1a .coord.v1.DescribeObjectResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\rExplainObject\x12\x1e.coord.v1.ExplainObjectRequest\x1a\x1f.coord.v1.ExplainObjectResponse\"\x03\x90\x02\x01\x12L\n" +
 	"\n" +
-	"GetHistory\x12\x1b.coord.v1.GetHistoryRequest\x1a\x1c.coord.v1.GetHistoryResponse\x12:\n" +
+	"GetHistory\x12\x1b.coord.v1.GetHistoryRequest\x1a\x1c.coord.v1.GetHistoryResponse\"\x03\x90\x02\x01\x12:\n" +
 	"\x05Watch\x12\x16.coord.v1.WatchRequest\x1a\x17.coord.v1.WatchResponse0\x01B!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
 
 var (

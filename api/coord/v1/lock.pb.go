@@ -33,7 +33,8 @@ type LockRequest struct {
 	Shared bool `protobuf:"varint,4,opt,name=shared,proto3" json:"shared,omitempty"`
 	// Do not wait.
 	Try bool `protobuf:"varint,5,opt,name=try,proto3" json:"try,omitempty"`
-	// How long to wait at most, on the cluster's clock; 30 s if it is not given.
+	// How long to wait at most, on the cluster's clock: up to 366 days; 30 s if it is 0 or not
+	// given.
 	WaitLimit *durationpb.Duration `protobuf:"bytes,6,opt,name=wait_limit,json=waitLimit,proto3" json:"wait_limit,omitempty"`
 	// Higher first.
 	Priority int32 `protobuf:"zigzag32,7,opt,name=priority,proto3" json:"priority,omitempty"`
@@ -296,10 +297,10 @@ const file_coord_v1_lock_proto_rawDesc = "" +
 	"\x05lease\x18\x01 \x01(\v2\x0f.coord.v1.LeaseR\x05lease\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tR\trequestId\"\x10\n" +
-	"\x0eUnlockResponse2\x81\x01\n" +
-	"\vLockService\x125\n" +
-	"\x04Lock\x12\x15.coord.v1.LockRequest\x1a\x16.coord.v1.LockResponse\x12;\n" +
-	"\x06Unlock\x12\x17.coord.v1.UnlockRequest\x1a\x18.coord.v1.UnlockResponseB!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
+	"\x0eUnlockResponse2\x8b\x01\n" +
+	"\vLockService\x12:\n" +
+	"\x04Lock\x12\x15.coord.v1.LockRequest\x1a\x16.coord.v1.LockResponse\"\x03\x90\x02\x02\x12@\n" +
+	"\x06Unlock\x12\x17.coord.v1.UnlockRequest\x1a\x18.coord.v1.UnlockResponse\"\x03\x90\x02\x02B!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
 
 var (
 	file_coord_v1_lock_proto_rawDescOnce sync.Once

@@ -33,9 +33,10 @@ const (
 // Every call that takes or changes something has a request id, 1 to 128 bytes, unique in
 // its session. The same id again is a retry, whatever else is in it: it joins the call that
 // waits, or gets the answer that the call had. The last 128 calls that ended are remembered.
-// A refusal is an answer too: to try again, use another id. An RPC that ends before its
-// answer ends nothing else: the call goes on until its wait limit, or its session, ends; ask
-// again under its id, or cancel it.
+// A refusal is an answer too: to try again, use another id; but not INVALID and LIMIT of what
+// the node itself refuses, nor NO_LEADER, STOPPING and OVERLOADED, which are no answers. An
+// RPC that ends before its answer ends nothing else: the call goes on until its wait limit,
+// or its session, ends; ask again under its id, or cancel it.
 type LockServiceClient interface {
 	// Lock takes one lock, or several in one step. BUSY and TIMED_OUT are errors (ABORTED).
 	Lock(ctx context.Context, in *LockRequest, opts ...grpc.CallOption) (*LockResponse, error)
@@ -82,9 +83,10 @@ func (c *lockServiceClient) Unlock(ctx context.Context, in *UnlockRequest, opts 
 // Every call that takes or changes something has a request id, 1 to 128 bytes, unique in
 // its session. The same id again is a retry, whatever else is in it: it joins the call that
 // waits, or gets the answer that the call had. The last 128 calls that ended are remembered.
-// A refusal is an answer too: to try again, use another id. An RPC that ends before its
-// answer ends nothing else: the call goes on until its wait limit, or its session, ends; ask
-// again under its id, or cancel it.
+// A refusal is an answer too: to try again, use another id; but not INVALID and LIMIT of what
+// the node itself refuses, nor NO_LEADER, STOPPING and OVERLOADED, which are no answers. An
+// RPC that ends before its answer ends nothing else: the call goes on until its wait limit,
+// or its session, ends; ask again under its id, or cancel it.
 type LockServiceServer interface {
 	// Lock takes one lock, or several in one step. BUSY and TIMED_OUT are errors (ABORTED).
 	Lock(context.Context, *LockRequest) (*LockResponse, error)

@@ -34,7 +34,8 @@ type AcquireRequest struct {
 	Limit int64 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Do not wait.
 	Try bool `protobuf:"varint,6,opt,name=try,proto3" json:"try,omitempty"`
-	// How long to wait at most, on the cluster's clock; 30 s if it is not given.
+	// How long to wait at most, on the cluster's clock: up to 366 days; 30 s if it is 0 or not
+	// given.
 	WaitLimit *durationpb.Duration `protobuf:"bytes,7,opt,name=wait_limit,json=waitLimit,proto3" json:"wait_limit,omitempty"`
 	// Higher first.
 	Priority int32 `protobuf:"zigzag32,8,opt,name=priority,proto3" json:"priority,omitempty"`
@@ -415,11 +416,11 @@ const file_coord_v1_semaphore_proto_rawDesc = "" +
 	"request_id\x18\x02 \x01(\tR\trequestId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x03R\x05limit\"\x10\n" +
-	"\x0eResizeResponse2\xcf\x01\n" +
-	"\x10SemaphoreService\x12>\n" +
-	"\aAcquire\x12\x18.coord.v1.AcquireRequest\x1a\x19.coord.v1.AcquireResponse\x12>\n" +
-	"\aRelease\x12\x18.coord.v1.ReleaseRequest\x1a\x19.coord.v1.ReleaseResponse\x12;\n" +
-	"\x06Resize\x12\x17.coord.v1.ResizeRequest\x1a\x18.coord.v1.ResizeResponseB!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
+	"\x0eResizeResponse2\xde\x01\n" +
+	"\x10SemaphoreService\x12C\n" +
+	"\aAcquire\x12\x18.coord.v1.AcquireRequest\x1a\x19.coord.v1.AcquireResponse\"\x03\x90\x02\x02\x12C\n" +
+	"\aRelease\x12\x18.coord.v1.ReleaseRequest\x1a\x19.coord.v1.ReleaseResponse\"\x03\x90\x02\x02\x12@\n" +
+	"\x06Resize\x12\x17.coord.v1.ResizeRequest\x1a\x18.coord.v1.ResizeResponse\"\x03\x90\x02\x02B!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
 
 var (
 	file_coord_v1_semaphore_proto_rawDescOnce sync.Once

@@ -36,7 +36,8 @@ type SemaphoreServiceClient interface {
 	// Release gives back permits that a call holds: all, which may be repeated, or some, under
 	// a request id of its own.
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
-	// Resize sets the limit in force. Whoever waits for more than that is refused.
+	// Resize sets the limit in force, and makes the semaphore if there is none. Whoever waits
+	// for more than that is refused.
 	Resize(ctx context.Context, in *ResizeRequest, opts ...grpc.CallOption) (*ResizeResponse, error)
 }
 
@@ -90,7 +91,8 @@ type SemaphoreServiceServer interface {
 	// Release gives back permits that a call holds: all, which may be repeated, or some, under
 	// a request id of its own.
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
-	// Resize sets the limit in force. Whoever waits for more than that is refused.
+	// Resize sets the limit in force, and makes the semaphore if there is none. Whoever waits
+	// for more than that is refused.
 	Resize(context.Context, *ResizeRequest) (*ResizeResponse, error)
 	mustEmbedUnimplementedSemaphoreServiceServer()
 }

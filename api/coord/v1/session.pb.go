@@ -27,11 +27,13 @@ type Reason int32
 
 const (
 	Reason_REASON_UNSPECIFIED Reason = 0
-	// The request is malformed; the message says which field and why.
+	// The request is malformed; the message says which field and why. What breaks a limit that
+	// is the object's own has that as metadata "value".
 	Reason_REASON_INVALID Reason = 1
-	// No leader is known, or it changed meanwhile; try again.
+	// No leader is known, or it changed meanwhile; try again. A call that has a request id may
+	// have taken effect: under the same id asking again is harmless.
 	Reason_REASON_NO_LEADER Reason = 2
-	// The call may or may not have taken effect.
+	// The call may or may not have taken effect. Only of those that are not marked idempotent.
 	Reason_REASON_UNKNOWN_OUTCOME Reason = 3
 	// The session has ended, or never was.
 	Reason_REASON_SESSION_OVER Reason = 4
@@ -41,7 +43,8 @@ const (
 	Reason_REASON_OLD_EPOCH Reason = 6
 	// A seq was skipped; attach again and resend.
 	Reason_REASON_GAP Reason = 7
-	// A limit is reached; metadata "limit" says which.
+	// A limit is reached; metadata "limit" says which. A connection may have 200 calls that
+	// wait: "connection".
 	Reason_REASON_LIMIT Reason = 8
 	// The node is overloaded or its client reads too slowly; retry later.
 	Reason_REASON_OVERLOADED Reason = 9
@@ -50,11 +53,11 @@ const (
 	// No such session or object.
 	Reason_REASON_NOT_FOUND Reason = 11
 	// It was to try only and would have had to wait; the details have a Description of what
-	// is in the way.
+	// was in the way, but for a retry.
 	Reason_REASON_BUSY Reason = 12
 	// The wait limit passed.
 	Reason_REASON_TIMED_OUT Reason = 13
-	// The object was made with another limit.
+	// The object was made with another limit; metadata "value" says which.
 	Reason_REASON_MISMATCH Reason = 14
 	// The call of this request id has ended: its hold was released, or it was cancelled.
 	Reason_REASON_CALL_OVER Reason = 15
@@ -3034,15 +3037,15 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x13RENEWAL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fRENEWAL_RENEWED\x10\x01\x12\x10\n" +
 	"\fRENEWAL_OVER\x10\x02\x12\x13\n" +
-	"\x0fRENEWAL_REVOKED\x10\x032\x90\x04\n" +
+	"\x0fRENEWAL_REVOKED\x10\x032\x9f\x04\n" +
 	"\x0eSessionService\x12?\n" +
 	"\x06Attach\x12\x17.coord.v1.AttachRequest\x1a\x18.coord.v1.AttachResponse(\x010\x01\x128\n" +
 	"\x05Renew\x12\x16.coord.v1.RenewRequest\x1a\x17.coord.v1.RenewResponse\x12J\n" +
-	"\vOpenSession\x12\x1c.coord.v1.OpenSessionRequest\x1a\x1d.coord.v1.OpenSessionResponse\x12M\n" +
-	"\fCloseSession\x12\x1d.coord.v1.CloseSessionRequest\x1a\x1e.coord.v1.CloseSessionResponse\x12G\n" +
+	"\vOpenSession\x12\x1c.coord.v1.OpenSessionRequest\x1a\x1d.coord.v1.OpenSessionResponse\x12R\n" +
+	"\fCloseSession\x12\x1d.coord.v1.CloseSessionRequest\x1a\x1e.coord.v1.CloseSessionResponse\"\x03\x90\x02\x02\x12L\n" +
 	"\n" +
-	"CancelCall\x12\x1b.coord.v1.CancelCallRequest\x1a\x1c.coord.v1.CancelCallResponse\x12M\n" +
-	"\fListSessions\x12\x1d.coord.v1.ListSessionsRequest\x1a\x1e.coord.v1.ListSessionsResponse\x12P\n" +
+	"CancelCall\x12\x1b.coord.v1.CancelCallRequest\x1a\x1c.coord.v1.CancelCallResponse\"\x03\x90\x02\x02\x12R\n" +
+	"\fListSessions\x12\x1d.coord.v1.ListSessionsRequest\x1a\x1e.coord.v1.ListSessionsResponse\"\x03\x90\x02\x01\x12P\n" +
 	"\rRevokeSession\x12\x1e.coord.v1.RevokeSessionRequest\x1a\x1f.coord.v1.RevokeSessionResponseB!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
 
 var (

@@ -49,7 +49,7 @@ type SessionServiceClient interface {
 	// connection. It is never refused for load.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
 	// OpenSession opens a session without a stream. It is not deduplicated: a session whose
-	// answer is lost ends with its lease.
+	// answer is lost ends with its lease. Renew it every TTL/3 from then on.
 	OpenSession(ctx context.Context, in *OpenSessionRequest, opts ...grpc.CallOption) (*OpenSessionResponse, error)
 	// CloseSession ends a session without a stream and lets go of all it holds. Closing one
 	// that has ended is no error.
@@ -168,7 +168,7 @@ type SessionServiceServer interface {
 	// connection. It is never refused for load.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
 	// OpenSession opens a session without a stream. It is not deduplicated: a session whose
-	// answer is lost ends with its lease.
+	// answer is lost ends with its lease. Renew it every TTL/3 from then on.
 	OpenSession(context.Context, *OpenSessionRequest) (*OpenSessionResponse, error)
 	// CloseSession ends a session without a stream and lets go of all it holds. Closing one
 	// that has ended is no error.

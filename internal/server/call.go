@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+	"coordd.dev/raftstore"
+)
+
+// hold makes a call that is to hold something, and returns the hold's token.
+func (s *Server) hold(ctx context.Context, what string, c *machine.Call) (park.Token, error) {
+	o, err := s.call(ctx, what, c)
+	if err != nil {
+		return 0, err
+	}
+	if o.code != park.Granted {
+		return 0, refusedOutcome(what, c, &o)
+	}
+	return o.token, nil
+}
+
+// change makes a call that is to take effect and hold nothing.
+func (s *Server) change(ctx context.Context, what string, c *machine.Call) error {
+	o, err := s.call(ctx, what, c)
+	if err == nil && o.code != park.Done {
+		err = refusedOutcome(what, c, &o)
+	}
+	return err
+}
+
+// call makes a call of a session without a stream and waits for what becomes of it, or
+// until ctx ends; then the call goes on by itself.
+func (s *Server) call(ctx context.Context, what string, c *machine.Call) (outcome, error) {
+	term := s.leading()
+	if term == 0 {
+		return outcome{}, errNoLeader(what, s.leaderHint())
+	}
+	w := newCaller(c, term)
+	if !answeredAtOnce(c.Op.Do) {
+		hub := s.cfg.Replica.hub
+		if !hub.await(w) {
+			return outcome{}, errStopping()
+		}
+		defer hub.forget(w)
+	}
+	s.submit(what, c, w)
+	select {
+	case a := <-w.told:
+		if a.err != nil {
+			return outcome{}, a.err()
+		}
+		return a.outcome, nil
+	case <-ctx.Done():
+		return outcome{}, hungUp(ctx, what)
+	}
+}
+
+// answeredAtOnce says that the answer to an op is its command's result, never an event:
+// events of the request that it ends are for those who made that.
+func answeredAtOnce(do machine.Do) bool { return do == machine.DoEnd || do == machine.DoLeave }
+
+// submit hands a call to the log and tells w if it is refused there, or answered at once.
+// The hub tells the rest, before that.
+func (s *Server) submit(what string, c *machine.Call, w *caller) {
+	s.renewals.ride()
+	data := machine.AppendCommand(nil, c)
+	s.cfg.Log.Submit(data, urgencyOfCall(c.Op.Do), func(_ uint64, result any, err error) {
+		called, _ := result.(machine.Called)
+		switch {
+		case err != nil:
+			w.tell(answer{err: func() error { return callFailed(what, s.leaderHint(), err) }})
+		case called.Refusal != 0:
+			w.tell(answer{err: func() error { return refusedCall(c.Session, called.Refusal) }})
+		case called.Code != 0:
+			w.tell(answer{outcome: outcome{code: called.Code}})
+		}
+	})
+}
+
+// urgencyOfCall says what may not be refused for load: who lets go (SEMANTICS H1).
+func urgencyOfCall(do machine.Do) raftstore.Urgency {
+	switch do {
+	case machine.DoEnd, machine.DoRelease, machine.DoLeave:
+		return raftstore.Urgent
+	default:
+		return raftstore.Ordinary
+	}
+}

@@ -1,0 +1,182 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/machine"
+	"coordd.dev/internal/park"
+	"coordd.dev/raftstore"
+)
+
+// This file is the half of the table of errors.go that calls with request ids have.
+
+// refusedOutcome is the status of a call that the machine answered with something else
+// than what it asked for.
+func refusedOutcome(what string, c *machine.Call, o *outcome) error {
+	value := map[string]string{metaValue: strconv.FormatInt(o.value, 10)}
+	switch o.code {
+	case park.Busy:
+		return busy(what, o.description)
+	case park.TimedOut:
+		return Error(coordv1.Reason_REASON_TIMED_OUT,
+			what+": not to be had within the wait limit; ask again under another request_id", nil)
+	case park.Mismatch:
+		return Error(coordv1.Reason_REASON_MISMATCH,
+			fmt.Sprintf("%s: its limit is %d; give that, or 0 for whatever it is", what, o.value), value)
+	case park.Over:
+		return Error(coordv1.Reason_REASON_CALL_OVER,
+			what+": the call of this request_id has ended, its hold released or its wait cancelled; use another id", nil)
+	case park.Invalid:
+		return Error(coordv1.Reason_REASON_INVALID, what+": "+whyInvalid(&c.Op, o.value), value)
+	case park.NotFound:
+		return Error(coordv1.Reason_REASON_NOT_FOUND, what+": "+whyNotFound(&c.Op), nil)
+	case park.Limit:
+		value[metaLimit] = "cluster"
+		return Error(coordv1.Reason_REASON_LIMIT,
+			fmt.Sprintf("%s: the cluster has %d of these, as many as it can have; retry later under another request_id",
+				what, o.value), value)
+	case park.Full:
+		value[metaLimit] = "calls"
+		return Error(coordv1.Reason_REASON_LIMIT,
+			fmt.Sprintf("%s: the session has %d calls that wait or hold, as many as it can have; end some first",
+				what, o.value), value)
+	case park.Granted, park.Done:
+		return invalid("%s: its request_id is that of another kind of call; use another id", what)
+	default:
+		return status.Errorf(codes.Internal, "%s: the machine answered %v", what, o.code)
+	}
+}
+
+// whyInvalid says what only the machine can find wrong with an op: the rest was checked
+// before. value is the limit that it met.
+func whyInvalid(op *machine.Op, value int64) string {
+	switch op.Do {
+	case machine.DoWait:
+		return fmt.Sprintf("it asks for more than its limit in force, %d; ask for less, or resize it", value)
+	case machine.DoRelease:
+		return fmt.Sprintf("count is above the %d that the call holds, or it holds no permits; correct hold or count", value)
+	case machine.DoProclaim, machine.DoTransfer:
+		return "the call of leadership leads nothing; give the request_id of a Campaign"
+	default:
+		return fmt.Sprintf("an argument breaks the limit %d; correct it", value)
+	}
+}
+
+func whyNotFound(op *machine.Op) string {
+	switch op.Do {
+	case machine.DoWait:
+		return "there is none of that name, and no limit to make it with; give its limit"
+	case machine.DoTransfer:
+		return "the call of leadership does not lead, or that session has no candidate that waits; look who waits"
+	default:
+		return "the call it is about holds nothing: it waits, has ended, or never was; ask under its own id what became of it"
+	}
+}
+
+// busy names who is in the way. Of a retry the machine does not know it any more.
+func busy(what string, d *machine.Description) error {
+	const next = "; ask again under another request_id, or without try"
+	if d == nil {
+		return Error(coordv1.Reason_REASON_BUSY, what+": was not to be had when it was tried"+next, nil)
+	}
+	return Error(coordv1.Reason_REASON_BUSY, what+": would wait"+inTheWay(d)+next, nil, descriptionOf(d))
+}
+
+// mostNamed is how many holders a message names.
+const mostNamed = 3
+
+// inTheWay reads ": held 2m by host-a pid 812 (billing), 3 ahead".
+func inTheWay(d *machine.Description) string {
+	var b strings.Builder
+	for i, h := range d.Holders {
+		switch {
+		case i == 0:
+			fmt.Fprintf(&b, ": held %s by %s", short(h.For), partyName(&h))
+		case i < mostNamed:
+			fmt.Fprintf(&b, " and %s by %s", short(h.For), partyName(&h))
+		case i == mostNamed:
+			fmt.Fprintf(&b, " and %d more", len(d.Holders)-i)
+		}
+		if h.Delayed != 0 && i < mostNamed {
+			fmt.Fprintf(&b, ", whose session has ended: its lock-delay lasts %s more", short(h.Delayed))
+		}
+	}
+	if d.Waiting > 0 {
+		fmt.Fprintf(&b, ", %d ahead", d.Waiting)
+	}
+	return b.String()
+}
+
+// partyName is in the words of the Go client's errors.
+func partyName(p *machine.Party) string {
+	who := whoOf(p.Who)
+	host, pid, why := who.GetMetadata()["host"], who.GetMetadata()["pid"], p.Note
+	s := host
+	if s == "" {
+		s = "session " + p.Session.String()
+	}
+	if pid != "" {
+		s += " pid " + pid
+	}
+	if why == "" {
+		why = who.GetName()
+	}
+	if why != "" {
+		s += " (" + why + ")"
+	}
+	return s
+}
+
+// short is a duration in nanoseconds, without the digits that do not matter.
+func short(nanos int64) string {
+	d := time.Duration(nanos)
+	if d >= 10*time.Second {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// refusedCall is the status of a call that was refused as a whole, or whose session ended.
+func refusedCall(session park.SessionID, r machine.Refusal) error {
+	if r == machine.RefusedNotYours {
+		return Error(coordv1.Reason_REASON_NOT_YOURS, "session "+session.String()+
+			": the secret is not the session's, or its calls go over a stream; give the lease that OpenSession returned", nil)
+	}
+	return refusal(session, r)
+}
+
+// callFailed is the status of a call whose command failed. Whether it was committed does
+// not matter: the same request id again settles it.
+func callFailed(what, leader string, err error) error {
+	switch {
+	case errors.Is(err, raftstore.ErrNotLeader):
+		return errNoLeader(what, leader)
+	case errors.Is(err, raftstore.ErrOverloaded):
+		return errOverloaded(what, "more bytes wait to be committed than may")
+	case errors.Is(err, raftstore.ErrClosed):
+		return errStopping()
+	}
+	return errAskAgain(what, "the leader could not learn whether it was committed")
+}
+
+// errAskAgain is NO_LEADER of a call that may have been made: to ask again is harmless.
+func errAskAgain(what, why string) error {
+	return Error(coordv1.Reason_REASON_NO_LEADER,
+		what+": outcome unknown: "+why+"; ask again, under the same request_id if it has one", nil)
+}
+
+// hungUp is the status of a call whose RPC ended first: what is parked stays so.
+func hungUp(ctx context.Context, what string) error {
+	code := status.FromContextError(ctx.Err()).Code()
+	return status.Error(code, what+": the RPC ended before its answer, the call goes on until its wait limit; "+
+		"ask again under the same request_id, or cancel it")
+}
