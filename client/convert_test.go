@@ -3,9 +3,13 @@ package client
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/lessee"
 )
 
@@ -41,5 +45,21 @@ func TestLargeFrames(t *testing.T) {
 	}
 	if reqs := requestsOf(lessee.Frame{Acks: f.Acks}); len(reqs) != 1 {
 		t.Errorf("%d messages of acknowledgements alone", len(reqs))
+	}
+}
+
+// A Holder has all that is said of it.
+func TestHoldersFrom(t *testing.T) {
+	who := &coordv1.Who{Name: "billing", Metadata: map[string]string{"host": "host-a"}}
+	got := holdersFrom([]*coordv1.Party{{
+		SessionId: 42, Who: who, Note: "nightly", Token: 7, Shared: true, Count: 3,
+		For: durationpb.New(time.Minute), TraceId: "0af7651916cd43dd8448eb211c80319c",
+	}})
+	want := Holder{
+		Session: "000000000000002a", Name: "billing", Metadata: who.GetMetadata(), Note: "nightly", Token: 7,
+		Shared: true, Count: 3, For: time.Minute, TraceID: "0af7651916cd43dd8448eb211c80319c",
+	}
+	if d := cmp.Diff([]Holder{want}, got); d != "" {
+		t.Error(d)
 	}
 }
