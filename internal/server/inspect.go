@@ -1,10 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -167,7 +169,7 @@ func (i *inspect) ExplainObject(ctx context.Context, req *coordv1.ExplainObjectR
 	out.HoldTimes = &coordv1.HoldTimes{
 		Count:   int64(len(past)),
 		Median:  durationpb.New(median),
-		P90:     durationpb.New(past[len(past)*9/10]),
+		P90:     durationpb.New(past[(9*len(past)-1)/10]),
 		Longest: durationpb.New(past[len(past)-1]),
 	}
 	waits := expectedWaits(d, median)
@@ -188,35 +190,62 @@ func holdTimes(past []keptChange) []time.Duration {
 	return times
 }
 
+// whole is the room of a lock: an exclusive hold fills it, a shared one takes 1 of it.
+const whole = math.MaxInt64 / 2
+
+// A claim takes room until it ends.
+type claim struct {
+	room int64
+	end  time.Duration // from now
+}
+
 // expectedWaits is how long each waiter that is described will wait yet, and then who would
 // come now, if every hold lasts as long as the median: a rule of thumb, which says so.
 func expectedWaits(d *machine.Description, median time.Duration) []time.Duration {
-	size := max(d.Limit, 1) // places that are filled at once
-	free, slots := size, []time.Duration(nil)
+	semaphore := d.On.Kind == park.KindSemaphore
+	free := int64(whole)
+	if semaphore {
+		free = d.Limit - d.Held
+	}
+	var claims []claim
 	for k := range d.Holders {
 		p := &d.Holders[k]
-		left := max(0, median-time.Duration(p.For))
+		c := claim{roomOf(p, semaphore), max(0, median-time.Duration(p.For))}
 		if p.Delayed != 0 {
-			left = time.Duration(p.Delayed)
+			c.end = time.Duration(p.Delayed)
 		}
-		if d.On.Kind == park.KindSemaphore {
-			free -= p.N
-		} else {
-			free = 0
+		if !semaphore {
+			free -= c.room
 		}
-		slots = append(slots, left)
+		claims = append(claims, c)
+	}
+	at := time.Duration(0)
+	next := func(room int64) time.Duration {
+		for free < room && len(claims) > 0 {
+			first := slices.MinFunc(claims, func(a, b claim) int { return cmp.Compare(a.end, b.end) })
+			claims = slices.Delete(claims, slices.Index(claims, first), slices.Index(claims, first)+1)
+			at, free = max(at, first.end), free+first.room
+		}
+		free -= room
+		claims = append(claims, claim{room, at + median})
+		return at
 	}
 	out := make([]time.Duration, 0, len(d.Waiters)+1)
-	at, ahead := time.Duration(0), int64(0)
-	if free <= 0 && len(slots) > 0 {
-		at = slices.Min(slots)
-	}
 	for k := range d.Waiters {
-		out = append(out, at+time.Duration(ahead/size)*median)
-		ahead += max(d.Waiters[k].N, 1)
+		out = append(out, next(roomOf(&d.Waiters[k], semaphore)))
 	}
-	ahead += max(0, d.Waiting-int64(len(d.Waiters))) // beyond those described
-	return append(out, at+time.Duration(ahead/size)*median)
+	more := time.Duration(max(0, d.Waiting-int64(len(d.Waiters)))) // not described
+	if semaphore {
+		return append(out, next(1)+more*median/time.Duration(max(d.Limit, 1)))
+	}
+	return append(out, next(whole)+more*median)
+}
+
+func roomOf(p *machine.Party, semaphore bool) int64 {
+	if semaphore || p.Shared {
+		return max(p.N, 1)
+	}
+	return whole
 }
 
 // GetHistory implements coordv1.InspectServiceServer.
@@ -233,7 +262,9 @@ func (i *inspect) GetHistory(_ context.Context, req *coordv1.GetHistoryRequest) 
 		return nil, invalid("history: limit is %d; choose 1 to %d", most, historyMost)
 	}
 	out := new(coordv1.GetHistoryResponse)
-	for _, c := range i.cfg.Replica.journal.history(on, most) {
+	past := i.cfg.Replica.journal.history(on, most)
+	for k := range past {
+		c := &past[k]
 		out.Holds = append(out.Holds, &coordv1.PastHold{
 			SessionId: uint64(c.ID.Session),
 			Who:       whoOf(c.Who),
@@ -244,7 +275,7 @@ func (i *inspect) GetHistory(_ context.Context, req *coordv1.GetHistoryRequest) 
 			Count:     c.N,
 			Held:      durationOf(c.Held),
 			EndReason: coordv1.EndReason(c.Ending),
-			Ended:     timestamppb.New(c.at),
+			Ended:     timestamppb.New(i.cfg.Replica.ended(c)),
 			Revision:  c.Revision,
 		})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
+	"coordd.dev/raftstore"
 )
 
 // A diary is a journal that keeps everything in a slice and is looked through for every
@@ -226,11 +227,41 @@ func TestExpectedWaits(t *testing.T) {
 				On: park.Object{Kind: park.KindSemaphore}, Limit: 2, Held: 2, Waiting: 3, Waiters: []machine.Party{waiter, waiter, waiter},
 				Holders: []machine.Party{{N: 1, For: 8 * s}, {N: 1, For: 3 * s}},
 			},
-			[]time.Duration{2 * time.Second, 2 * time.Second, 12 * time.Second, 12 * time.Second},
+			[]time.Duration{2 * time.Second, 7 * time.Second, 12 * time.Second, 17 * time.Second},
+		},
+		"a semaphore with too few permits left for the first": {
+			machine.Description{
+				On: park.Object{Kind: park.KindSemaphore}, Limit: 4, Held: 2, Waiting: 2, Waiters: []machine.Party{{N: 4}, waiter},
+				Holders: []machine.Party{{N: 1, For: 8 * s}, {N: 1, For: 3 * s}},
+			},
+			[]time.Duration{7 * time.Second, 17 * time.Second, 17 * time.Second},
+		},
+		"a lock that is shared": {
+			machine.Description{
+				On: park.Object{Kind: park.KindLock}, Holders: []machine.Party{{N: 1, Shared: true, For: 8 * s}, {N: 1, Shared: true, For: 3 * s}},
+				Waiting: 3, Waiters: []machine.Party{waiter, {N: 1, Shared: true}, {N: 1, Shared: true}},
+			},
+			[]time.Duration{7 * time.Second, 17 * time.Second, 17 * time.Second, 27 * time.Second},
 		},
 	} {
 		if got := expectedWaits(&c.d, 10*time.Second); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, should be %v", name, got, c.want)
 		}
+	}
+}
+
+// A node that applies its log anew does not take that for the time at which things happened.
+func TestEndedIsNotTheReplay(t *testing.T) {
+	r := NewReplica()
+	if _, err := r.Apply(1, raftstore.Entry{Increment: 10 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	c := &keptChange{Change: machine.Change{Clock: park.Clock(4 * time.Second)}, at: r.applied}
+	if got := r.ended(c); !got.Equal(r.applied.Add(-6 * time.Second)) {
+		t.Errorf("replayed: %v before now", r.applied.Sub(got))
+	}
+	c.at = r.applied.Add(-time.Hour) // without a leader for most of it
+	if got := r.ended(c); !got.Equal(c.at) {
+		t.Errorf("seen: %v before now", r.applied.Sub(got))
 	}
 }

@@ -229,6 +229,19 @@ func (r *Replica) describe(on park.Object) *machine.Description {
 	return r.machine.Describe(on)
 }
 
+// ended is when a change happened, by the local clock and at the latest. A node that has
+// started again applied its log later than that; then the cluster's clock knows better,
+// which does not count the time without a leader.
+func (r *Replica) ended(c *keptChange) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := r.applied.Add(-time.Duration(r.machine.Clock() - c.Clock))
+	if c.at.Before(at) {
+		return c.at
+	}
+	return at
+}
+
 // clusterID is "" until the cluster is founded.
 func (r *Replica) clusterID() string {
 	r.mu.Lock()
