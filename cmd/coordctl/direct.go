@@ -195,8 +195,14 @@ func callError(what, targets string, err error) *failure {
 	}
 	switch reason(err) {
 	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_YOURS, coordv1.Reason_REASON_LIMIT,
-		coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
+		coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP, coordv1.Reason_REASON_MISMATCH, coordv1.Reason_REASON_CALL_OVER:
 		f.code = exitRefused
+		return f
+	case coordv1.Reason_REASON_BUSY:
+		f.code = exitHeld
+		return f
+	case coordv1.Reason_REASON_TIMED_OUT:
+		f.code = exitTimeout
 		return f
 	case coordv1.Reason_REASON_NOT_FOUND, coordv1.Reason_REASON_SESSION_OVER:
 		f.code = exitNotFound

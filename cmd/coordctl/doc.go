@@ -2,6 +2,7 @@
 //
 //	coordctl lock deploy -- ./deploy.sh
 //	coordctl sem --limit 4 build -- make
+//	coordctl explain deploy
 //	coordctl status
 //
 // # What lock and sem promise
@@ -20,6 +21,15 @@
 //  5. The session ends with the run. The exit code does not depend on whether the
 //     cluster confirms that.
 //
+// # What get, describe and explain promise
+//
+//  1. Data go to stdout, everything else to stderr. Nothing that anybody calls himself
+//     acts on the terminal. JSON has all in full, and ids as strings.
+//  2. Memory does not grow with the list: rows and JSON are written page by page.
+//  3. A watch goes on from the last revision over cuts. What was missed is said, and what
+//     there is is shown again; nothing is missed in silence.
+//  4. They use no colour, so NO_COLOR needs no looking at.
+//
 // What it does not do: stop grandchildren that left the child's process group, or a
 // write that is late. The fencing token is for those.
 //
@@ -27,6 +37,10 @@
 //
 // main.go has the command tree and the streams; failure.go says how things go wrong,
 // in words and exit codes; lock.go is flags, attempt.go waiting, child.go and
-// supervise.go the child, lineage.go what nested runs know of each other; status.go
-// and session.go ask the cluster directly.
+// supervise.go the child, lineage.go what nested runs know of each other; direct.go asks
+// the nodes, status.go and session.go what they are asked first. get.go lists, follow.go
+// is a watch over its cuts and change.go what it says; describe.go and described.go,
+// explain.go and sentences.go are of one object, near.go of one that is not there;
+// kinds.go has the words for kinds, view.go what JSON and tables have in common,
+// output.go tables.
 package main

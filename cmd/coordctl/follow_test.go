@@ -15,11 +15,15 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/client"
 	"coordd.dev/coordtest"
 )
 
-// startWatch runs coordctl as a process and returns what it writes, once that has begun.
+// startWatch runs coordctl as a process and returns what it writes after its first line.
 func startWatch(t *testing.T, target string, args ...string) (*exec.Cmd, *bufio.Reader, io.Closer) {
 	t.Helper()
 	cmd := coordctl(target, append([]string{"--timeout", "60"}, args...)...)
@@ -54,10 +58,20 @@ func TestWatchInterrupted(t *testing.T) {
 	}
 }
 
-// A watch of what does not change finds out that nobody reads it.
+// A watch of what does not change finds out that nobody reads it when it hears how far it
+// is.
 func TestWatchEndsWithItsReader(t *testing.T) {
-	cmd, _, out := startWatch(t, coordtest.New(t).Target(), "get", "locks", "-w")
+	closed := make(chan struct{})
+	node := &inspected{}
+	node.streams = append(node.streams, func(_ *coordv1.WatchRequest, send func(*coordv1.WatchResponse)) error {
+		send(&coordv1.WatchResponse{Revision: 1})
+		<-closed
+		send(&coordv1.WatchResponse{Revision: 1})
+		return status.Error(codes.Internal, "not heard of")
+	})
+	cmd, _, out := startWatch(t, node.serve(t), "get", "locks", "-w")
 	_ = out.Close()
+	close(closed)
 	err := cmd.Wait()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() != exitSignal+int(syscall.SIGPIPE) {
@@ -69,6 +83,8 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 func TestWatchOverALeaderChange(t *testing.T) {
 	cluster := coordtest.NewCluster(t, 3)
 	mu := cluster.Dial(client.WithTTL(time.Hour)).Mutex("watched")
+	var watching sync.WaitGroup
+	defer watching.Wait()
 	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer stop()
 	again := func() {
@@ -82,8 +98,6 @@ func TestWatchOverALeaderChange(t *testing.T) {
 	}
 	again()
 	r, w := io.Pipe()
-	var watching sync.WaitGroup
-	defer watching.Wait()
 	defer r.Close()
 	var errs bytes.Buffer
 	watching.Go(func() {

@@ -68,6 +68,7 @@ the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 		Example: `  coordctl lock deploy -- ./deploy.sh
   coordctl lock -w 1s deploy -- ./deploy.sh
   coordctl sem --limit 4 build -- make
+  coordctl explain deploy
   coordctl status`,
 		Args:          noCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

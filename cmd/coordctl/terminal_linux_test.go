@@ -133,3 +133,23 @@ func TestWaitIsShownAndWipedAtATerminal(t *testing.T) {
 		t.Errorf("the screen ends with %q", last)
 	}
 }
+
+// At a terminal what is described is shown in place.
+func TestDescribeIsRedrawnAtATerminal(t *testing.T) {
+	cluster := coordtest.New(t)
+	screen, tty := openTerminal(t)
+	cmd := coordctl(cluster.Target(), "--timeout", "60", "describe", "lock", "drawn", "-w")
+	screen.run(t, tty, cmd)
+	screen.until(t, "\x1b[H\x1b[2Jlock drawn: held by nobody")
+	if _, err := cluster.Dial(client.WithTTL(time.Hour)).Mutex("drawn").LockContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	screen.until(t, "\x1b[H\x1b[2Jlock drawn: held, nobody waits")
+	if _, err := io.WriteString(screen, "\x03"); err != nil {
+		t.Fatal(err)
+	}
+	screen.until(t, "")
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 128+int(syscall.SIGINT) {
+		t.Errorf("coordctl: %v", err)
+	}
+}
