@@ -23,13 +23,26 @@ const (
 	factsLimit   = time.Second      // for it to say who holds what is wanted; -w is late by so much at most
 )
 
-// An attempt is one run of lock or sem.
+// An attempt is one run of lock, sem or elect.
 type attempt struct {
 	*app
 	*order
 	targets []string
 	signals chan os.Signal
 }
+
+// A holding is what an attempt got.
+type holding interface {
+	Token() client.Token
+	Err() error
+	Lost() <-chan struct{}
+	Unlock(ctx context.Context) error
+}
+
+// A led is the holding of an election.
+type led struct{ *client.Leadership }
+
+func (l led) Unlock(ctx context.Context) error { return l.Resign(ctx) }
 
 // interrupted is why waiting ended: a signal came.
 type interrupted struct{ sig syscall.Signal }
@@ -110,12 +123,12 @@ func (t *attempt) run(ctx context.Context, cmd *exec.Cmd, ancestors lineage) err
 
 // acquire returns the client even with an error, if there is one to close. A signal
 // that races the grant wins: nothing has been run yet.
-func (t *attempt) acquire(ctx context.Context) (*client.Client, *client.Hold, error) {
+func (t *attempt) acquire(ctx context.Context) (*client.Client, holding, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	caught := t.watch(ctx, cancel)
 	c, err := t.connect(ctx)
-	var hold *client.Hold
+	var hold holding
 	if err == nil {
 		hold, err = t.await(ctx, cancel, c)
 	}
@@ -168,7 +181,7 @@ func (t *attempt) connect(ctx context.Context) (*client.Client, error) {
 	}
 	c, err := client.Dial(ctx, strings.Join(t.targets, ","), opts...)
 	if err != nil {
-		return nil, t.dialError(err, limit)
+		return nil, dialError(t.title(), t.targets, err, limit, exitCoordctl)
 	}
 	return c, nil
 }
@@ -182,7 +195,7 @@ func (t *attempt) patience(d time.Duration) time.Duration {
 }
 
 // await waits for what is wanted, and says so if it takes long.
-func (t *attempt) await(ctx context.Context, cancel context.CancelCauseFunc, c *client.Client) (*client.Hold, error) {
+func (t *attempt) await(ctx context.Context, cancel context.CancelCauseFunc, c *client.Client) (holding, error) {
 	if t.try {
 		limit := t.patience(dialLimit)
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.New("no answer in "+short(limit)))
@@ -202,8 +215,24 @@ func (t *attempt) await(ctx context.Context, cancel context.CancelCauseFunc, c *
 	return hold, nil
 }
 
-// ask is the one call that takes the lock or the permits.
-func (t *attempt) ask(ctx context.Context, c *client.Client) (*client.Hold, error) {
+// ask is the one call that takes what is wanted.
+func (t *attempt) ask(ctx context.Context, c *client.Client) (holding, error) {
+	w := t.want
+	if w.kind == kindElection {
+		l, err := c.Election(w.name, client.WithPriority(w.priority)).Campaign(ctx, w.value)
+		if err != nil {
+			return nil, err
+		}
+		return led{l}, nil
+	}
+	hold, err := t.askHold(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return hold, nil
+}
+
+func (t *attempt) askHold(ctx context.Context, c *client.Client) (*client.Hold, error) {
 	w := t.want
 	switch {
 	case w.kind == kindSemaphore && t.try:
@@ -222,13 +251,13 @@ func (t *attempt) ask(ctx context.Context, c *client.Client) (*client.Hold, erro
 }
 
 // guard says what to watch the child of hold for.
-func (t *attempt) guard(hold *client.Hold) guard {
+func (t *attempt) guard(hold holding) guard {
 	return guard{signals: t.signals, lost: hold.Lost(), err: hold.Err, killAfter: t.grace, maxRun: t.limit}
 }
 
 // end lets go of everything. What the cluster does not confirm in time it will find
 // out by the lease.
-func (t *attempt) end(ctx context.Context, c *client.Client, hold *client.Hold) {
+func (t *attempt) end(ctx context.Context, c *client.Client, hold holding) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
 	defer cancel()
 	var err error
@@ -245,7 +274,8 @@ func (t *attempt) end(ctx context.Context, c *client.Client, hold *client.Hold) 
 		err = errors.Join(err, ctx.Err())
 	}
 	if err != nil && !known {
-		t.say("%s: the cluster has not confirmed the release; it is free in %s at the latest", t.title(), short(t.ttl))
+		t.say("%s: the cluster has not confirmed the release; %s in %s at the latest",
+			t.title(), t.want.word("it is free", "another leads"), short(t.ttl))
 	}
 }
 

@@ -8,11 +8,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"coordd.dev/client"
 	"coordd.dev/coordtest"
 )
 
-// TestCluster is the contract of lock and sem, and of what asks, against a real cluster.
+// TestCluster is the contract of lock, sem and elect, and of what asks, against a real cluster.
 func TestCluster(t *testing.T) {
 	cluster := coordtest.New(t)
 	target := cluster.Target()
@@ -21,11 +20,7 @@ func TestCluster(t *testing.T) {
 	commands["waiters"] = func(ts *testscript.TestScript, _ bool, args []string) {
 		n, err := strconv.Atoi(args[2])
 		ts.Check(err)
-		kind := client.KindLock
-		if args[0] == kindSemaphore {
-			kind = client.KindSemaphore
-		}
-		cluster.AwaitWaiters(kind, args[1], n)
+		cluster.AwaitWaiters(kinds()[args[0]], args[1], n)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/cluster",

@@ -1,11 +1,13 @@
-// Coordctl runs commands under locks and semaphores of coordd, and looks at a cluster.
+// Coordctl runs commands under locks, semaphores and elections of coordd, and looks at a
+// cluster.
 //
 //	coordctl lock deploy -- ./deploy.sh
 //	coordctl sem --limit 4 build -- make
+//	coordctl elect primary -- ./serve.sh
 //	coordctl explain deploy
 //	coordctl status
 //
-// # What lock and sem promise
+// # What lock, sem and elect promise
 //
 //  1. There is no shell. Stdin, stdout and stderr are the child's; what coordctl has
 //     to say goes to stderr, one line at a time, and never while the child is well.
@@ -36,11 +38,11 @@
 // # Layout
 //
 // main.go has the command tree and the streams; failure.go says how things go wrong,
-// in words and exit codes; lock.go is flags, attempt.go waiting, child.go and
+// in words and exit codes; lock.go and elect.go are flags, attempt.go waiting, child.go and
 // supervise.go the child, lineage.go what nested runs know of each other; direct.go asks
-// the nodes, status.go and session.go what they are asked first. get.go lists, follow.go
-// is a watch over its cuts and change.go what it says; describe.go and described.go,
-// explain.go and sentences.go are of one object, near.go of one that is not there;
-// kinds.go has the words for kinds, view.go what JSON and tables have in common,
-// output.go tables.
+// the nodes, status.go and session.go what they are asked first; observe.go follows an
+// election. get.go lists, follow.go is a watch over its cuts and change.go what it says;
+// describe.go and described.go, explain.go and sentences.go are of one object, near.go of
+// one that is not there; kinds.go has the words for kinds, view.go what JSON and tables
+// have in common, output.go tables.
 package main

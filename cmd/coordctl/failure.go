@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes. The first block is of commands that ask, the second of lock and sem,
-// where all other codes are the child's.
+// Exit codes. The first block is of commands that ask, the second of lock, sem
+// and elect, where all other codes are the child's.
 const (
 	exitFailed      = 1
 	exitUsage       = 2

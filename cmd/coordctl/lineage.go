@@ -23,16 +23,20 @@ const maxLineage = 64
 
 // A claim is what one run holds or wants to hold.
 type claim struct {
-	kind   string // kindLock or kindSemaphore
+	kind   string // kindLock, kindSemaphore or kindElection
 	name   string
 	shared bool  // of a lock
 	count  int64 // of a semaphore, at least 1
 	limit  int64 // of a semaphore that is wanted; the lineage does not tell it
+
+	value    string // of a candidate; the lineage does not tell it, nor its priority
+	priority int
 }
 
 const (
 	kindLock      = "lock"
 	kindSemaphore = "semaphore"
+	kindElection  = "election"
 )
 
 // A lineage is what a run's ancestors hold, the oldest first. It knows names, not
@@ -40,7 +44,7 @@ const (
 //
 // In the environment it is a list of entries parted by spaces:
 //
-//	lock:x:NAME  lock:s:NAME  semaphore:COUNT:NAME
+//	lock:x:NAME  lock:s:NAME  semaphore:COUNT:NAME  election:x:NAME
 //
 // where NAME is escaped as in the path of a URL, so that it has no space.
 type lineage []claim
@@ -75,6 +79,10 @@ func parseClaim(entry string) (claim, error) {
 		c.shared = parts[1] == "s"
 		if !c.shared && parts[1] != "x" {
 			return claim{}, errors.New("neither x nor s")
+		}
+	case kindElection:
+		if parts[1] != "x" {
+			return claim{}, errors.New("not x")
 		}
 	case kindSemaphore:
 		c.count, err = strconv.ParseInt(parts[1], 10, 64)
@@ -121,6 +129,8 @@ func (l lineage) conflict(c claim) string {
 			continue
 		}
 		switch {
+		case c.kind == kindElection:
+			return "this run is inside one that leads it"
 		case !held.shared:
 			return "this run is inside one that holds it"
 		case !c.shared:

@@ -13,10 +13,11 @@ var allowUnexported = cmp.AllowUnexported(claim{})
 func TestLineageRoundTrip(t *testing.T) {
 	claims := rapid.Custom(func(t *rapid.T) claim {
 		c := claim{name: rapid.StringN(1, 40, 256).Draw(t, "name")}
-		if rapid.Bool().Draw(t, "lock") {
-			c.kind, c.shared = kindLock, rapid.Bool().Draw(t, "shared")
-		} else {
-			c.kind, c.count = kindSemaphore, rapid.Int64Min(1).Draw(t, "count")
+		switch c.kind = rapid.SampledFrom([]string{kindLock, kindSemaphore, kindElection}).Draw(t, "kind"); c.kind {
+		case kindLock:
+			c.shared = rapid.Bool().Draw(t, "shared")
+		case kindSemaphore:
+			c.count = rapid.Int64Min(1).Draw(t, "count")
 		}
 		return c
 	})
@@ -37,7 +38,7 @@ func TestLineageRoundTrip(t *testing.T) {
 
 func TestLineageRefusesGarbage(t *testing.T) {
 	for _, s := range []string{
-		"deploy", "lock:deploy", "lock:x:", "lock:z:deploy", "mutex:x:deploy",
+		"deploy", "lock:deploy", "lock:x:", "lock:z:deploy", "election:s:primary", "mutex:x:deploy",
 		"semaphore:0:pool", "semaphore:-1:pool", "semaphore:many:pool", "lock:x:%zz",
 		strings.Repeat("lock:x:a ", maxLineage+1),
 	} {

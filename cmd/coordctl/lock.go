@@ -16,9 +16,9 @@ const (
 	maxTTL     = 24 * time.Hour
 )
 
-// An order is what a command line of lock or sem asks for.
+// An order is what a command line of lock, sem or elect asks for.
 type order struct {
-	verb  string // lock or sem
+	verb  string // lock, sem or elect
 	want  claim
 	argv  []string
 	try   bool
@@ -31,7 +31,7 @@ type order struct {
 	answer time.Duration // how long the cluster may take to answer; 0: each question has its own
 }
 
-// orderFlags are the flags of lock and sem as they are parsed.
+// orderFlags are the flags of lock, sem and elect as they are parsed.
 type orderFlags struct {
 	nonblock, shared, exclusive  bool
 	wait, ttl, killAfter, maxRun duration
@@ -65,6 +65,7 @@ func (a *app) lockCommand() *cobra.Command {
 		Annotations: map[string]string{runsCommand: ""},
 	}
 	a.register(cmd, &f)
+	registerTry(cmd, &f)
 	flags := cmd.Flags()
 	flags.BoolVarP(&f.shared, "shared", "s", false, "share the lock with others that do")
 	flags.BoolVarP(&f.exclusive, "exclusive", "x", false, "have the lock alone (the default)")
@@ -96,6 +97,7 @@ others hold some too.
 		Annotations: map[string]string{runsCommand: ""},
 	}
 	a.register(cmd, &f)
+	registerTry(cmd, &f)
 	flags := cmd.Flags()
 	flags.Int64Var(&f.limit, "limit", 0, "permits there are, the same everywhere; needed")
 	flags.Int64Var(&f.count, "count", 1, "permits to hold")
@@ -117,12 +119,16 @@ others hold some too.
 	return cmd
 }
 
-// register adds the flags that lock and sem share. They are flock's where flock has
-// such a flag.
+// registerTry adds what an election does not have: who has not won can only wait.
+func registerTry(cmd *cobra.Command, f *orderFlags) {
+	cmd.Flags().BoolVarP(&f.nonblock, "nonblock", "n", false, "do not wait")
+}
+
+// register adds the flags that lock, sem and elect share. They are flock's where flock
+// has such a flag.
 func (a *app) register(cmd *cobra.Command, f *orderFlags) {
 	f.ttl = duration(defaultTTL)
 	flags := cmd.Flags()
-	flags.BoolVarP(&f.nonblock, "nonblock", "n", false, "do not wait")
 	flags.VarP(&f.wait, "wait", "w", "wait no longer than `DUR`")
 	flags.IntVarP(&f.conflictCode, "conflict-exit-code", "E", exitNotAcquired, "exit `CODE` if it was not acquired")
 	flags.Var(&f.ttl, "ttl", "lease: how soon others may go on if this machine dies, 500ms to 24h")
@@ -165,6 +171,9 @@ func (a *app) order(cmd *cobra.Command, f *orderFlags, args []string, want claim
 			return nil, misuse(cmd, "either -n or -w")
 		}
 		o.try = o.wait == 0 // as in flock
+	}
+	if o.try && want.kind == kindElection {
+		return nil, misuse(cmd, "--wait 0 leaves no time to be elected")
 	}
 	if cmd.Flags().Changed("timeout") {
 		o.answer = time.Duration(a.timeout)

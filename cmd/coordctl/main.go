@@ -59,15 +59,17 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "coordctl",
 		Short: "Run commands under locks that many machines share",
-		Long: `coordctl runs commands under locks and semaphores of a coordd cluster.
+		Long: `coordctl runs commands under locks, semaphores and elections of a coordd cluster.
 
-Exit codes of lock and sem are the command's own, and: 75 not acquired, 79 lock
+Exit codes of lock, sem and elect are the command's own, and: 75 not acquired, 79 lock
 lost, 124 time limit, 125 coordctl failed, 126 cannot run, 127 not found. Those of
 the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 6 unavailable, 124 timeout.`,
 		Example: `  coordctl lock deploy -- ./deploy.sh
   coordctl lock -w 1s deploy -- ./deploy.sh
   coordctl sem --limit 4 build -- make
+  coordctl elect primary -- ./serve.sh
+  coordctl elect --observe primary
   coordctl explain deploy
   coordctl status`,
 		Args:          noCommand,
@@ -79,7 +81,7 @@ the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.endpoints, "endpoints", "", "`host:port,...` of coordd (default $COORD_ENDPOINTS, else "+defaultEndpoint+")")
 	flags.StringVarP(&a.output, "output", "o", asTable, "`table|json`, of get and describe also wide; with json, errors on stderr are JSON too")
-	flags.Var(&a.timeout, "timeout", "how long the cluster may take to answer; lock and sem give it 10s")
+	flags.Var(&a.timeout, "timeout", "how long the cluster may take to answer; lock, sem and elect give it 10s")
 	flags.BoolVar(&a.insecure, "insecure", false, "allow plain text beyond loopback")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		_, wide := cmd.Annotations[hasWide]
@@ -92,8 +94,8 @@ the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 		return misuse(cmd, "-o "+show(a.output)+": neither table nor json")
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, err.Error()) })
-	root.AddCommand(a.lockCommand(), a.semCommand(), a.getCommand(), a.describeCommand(), a.explainCommand(),
-		a.statusCommand(), a.sessionCommand(), a.versionCommand())
+	root.AddCommand(a.lockCommand(), a.semCommand(), a.electCommand(), a.getCommand(), a.describeCommand(),
+		a.explainCommand(), a.statusCommand(), a.sessionCommand(), a.versionCommand())
 	return root
 }
 

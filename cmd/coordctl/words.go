@@ -24,32 +24,32 @@ func (t *attempt) failed(why, next string, code int) *failure {
 
 // dialError says that no node gave a session. Which was asked and what was wrong with
 // it, the client says best, if it had the time to find out.
-func (t *attempt) dialError(err error, limit time.Duration) *failure {
+func dialError(title string, targets []string, err error, limit time.Duration, code int) *failure {
 	said := err.Error()
 	switch {
 	case !errors.Is(err, client.ErrUnavailable):
-		return t.failed(said, "", exitCoordctl)
+		return &failure{what: title, why: said, code: code}
 	case strings.HasPrefix(said, "dial: "):
 		return &failure{
-			what: "no coordd at " + strings.Join(t.targets, ","), why: "no answer in " + short(limit),
-			next: "start one: coordd dev", code: exitCoordctl,
+			what: "no coordd at " + strings.Join(targets, ","), why: "no answer in " + short(limit),
+			next: "start one: coordd dev", code: code,
 		}
 	}
 	what, next, _ := strings.Cut(said, "; ")
-	return &failure{what: what, next: next, code: exitCoordctl}
+	return &failure{what: what, next: next, code: code}
 }
 
 // refused says why the lock was not had. Only a rival is 75; everything else is a
 // failure of coordctl, so that no script takes an outage for a held lock.
 func (t *attempt) refused(err error, facts string) *failure {
 	if busy, ok := errors.AsType[*client.BusyError](err); ok {
-		return t.failed("not acquired: "+held(busy.Holders, busy.Waiting), "", t.code)
+		return t.failed("not acquired: "+t.want.held(busy.Holders, busy.Waiting), "", t.code)
 	}
 	if errors.Is(err, errNotInTime) { // not if it was refused just then for another reason
 		if facts == "" {
-			facts = "the cluster did not say who holds it"
+			facts = "the cluster did not say who " + t.want.word("holds", "leads") + " it"
 		}
-		return t.failed("not acquired in "+short(t.wait)+": "+facts, "", t.code)
+		return t.failed(t.want.word("not acquired in ", "not elected in ")+short(t.wait)+": "+facts, "", t.code)
 	}
 	next := ""
 	if errors.Is(err, client.ErrMismatch) {
@@ -62,7 +62,7 @@ func (t *attempt) refused(err error, facts string) *failure {
 
 // lostError says that the command was stopped, or never started, because it could no
 // longer be alone.
-func (t *attempt) lostError(hold *client.Hold, fate string) *failure {
+func (t *attempt) lostError(hold holding, fate string) *failure {
 	why := "lost: the lease could not be renewed in time"
 	if lost, ok := errors.AsType[*client.LostError](hold.Err()); ok {
 		why = "lost: " + lost.Reason.String()
@@ -73,12 +73,20 @@ func (t *attempt) lostError(hold *client.Hold, fate string) *failure {
 	return t.failed(why+"; "+show(t.argv[0])+" was "+fate, "", exitLost)
 }
 
+// word chooses between the words of what is held and those of what is led.
+func (c claim) word(held, led string) string {
+	if c.kind == kindElection {
+		return led
+	}
+	return held
+}
+
 // held says who holds something and how many are to have it next.
-func held(holders []client.Holder, ahead int) string {
-	s := "held by nobody now"
+func (c claim) held(holders []client.Holder, ahead int) string {
+	s := c.word("held", "led") + " by nobody now"
 	if len(holders) > 0 {
 		h := holders[0]
-		s = "held " + short(h.For) + " by " + clean(h.String())
+		s = c.word("held ", "led ") + short(h.For) + " by " + clean(h.String())
 		if more := len(holders) - 1; more > 0 {
 			s += fmt.Sprintf(" and %d more", more)
 		}
@@ -161,11 +169,7 @@ func (n *narrator) tell(facts string, rewrite bool) {
 func (n *narrator) describe(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, n.patience(factsLimit))
 	defer cancel()
-	kind := client.KindLock
-	if n.want.kind == kindSemaphore {
-		kind = client.KindSemaphore
-	}
-	d, err := n.client.Describe(ctx, kind, n.want.name)
+	d, err := n.client.Describe(ctx, kinds()[n.want.kind], n.want.name)
 	if err != nil {
 		return ""
 	}
@@ -180,7 +184,14 @@ func (n *narrator) describe(ctx context.Context) string {
 			break
 		}
 	}
-	return held(d.Holders, ahead)
+	return n.want.held(d.Holders, ahead)
+}
+
+// kinds are the client's names of ours.
+func kinds() map[string]client.Kind {
+	return map[string]client.Kind{
+		kindLock: client.KindLock, kindSemaphore: client.KindSemaphore, kindElection: client.KindElection,
+	}
 }
 
 // after runs f after d, unless the returned function is called before. That waits for

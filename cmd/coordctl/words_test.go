@@ -42,12 +42,22 @@ func TestRefusedWords(t *testing.T) {
 	}{
 		{
 			name: "in time", o: order{wait: time.Second}, err: fmt.Errorf("x: %w", errNotInTime),
-			facts: held([]client.Holder{hostA}, 3),
+			facts: claim{}.held([]client.Holder{hostA}, 3),
 			want:  "lock deploy: not acquired in 1s: held 2m by host-a pid 812 (billing), 3 ahead", code: 75,
 		},
 		{
 			name: "in time, no facts", o: order{wait: 90 * time.Second}, err: fmt.Errorf("x: %w", errNotInTime),
 			want: "lock deploy: not acquired in 1m30s: the cluster did not say who holds it", code: 75,
+		},
+		{
+			name: "not elected", o: order{wait: time.Minute, want: claim{kind: kindElection, name: "cron"}},
+			err: fmt.Errorf("x: %w", errNotInTime), facts: claim{kind: kindElection}.held([]client.Holder{hostA}, 1),
+			want: "lock cron: not elected in 1m: led 2m by host-a pid 812 (billing), 1 ahead", code: 75,
+		},
+		{
+			name: "not elected, no facts", o: order{wait: time.Minute, want: claim{kind: kindElection, name: "cron"}},
+			err:  fmt.Errorf("x: %w", errNotInTime),
+			want: "lock cron: not elected in 1m: the cluster did not say who leads it", code: 75,
 		},
 		{
 			name: "busy", err: &client.BusyError{Holders: []client.Holder{hostA}},
@@ -83,11 +93,12 @@ func TestHeld(t *testing.T) {
 	evil := hostA
 	evil.Name = "\x1b[2Jgone"
 	for want, got := range map[string]string{
-		"held by nobody now":                             held(nil, 0),
-		"held by nobody now, 2 ahead":                    held(nil, 2),
-		"held 2m by host-a pid 812 (billing)":            held([]client.Holder{hostA}, 0),
-		"held 2m by host-a pid 812 (\uFFFD[2Jgone)":      held([]client.Holder{evil}, 0),
-		"held 30ms by session 000000000000002b, 1 ahead": held([]client.Holder{nobody}, 1),
+		"led by nobody now, 2 ahead":                     claim{kind: kindElection}.held(nil, 2),
+		"held by nobody now":                             claim{}.held(nil, 0),
+		"held by nobody now, 2 ahead":                    claim{}.held(nil, 2),
+		"held 2m by host-a pid 812 (billing)":            claim{}.held([]client.Holder{hostA}, 0),
+		"held 2m by host-a pid 812 (\uFFFD[2Jgone)":      claim{}.held([]client.Holder{evil}, 0),
+		"held 30ms by session 000000000000002b, 1 ahead": claim{}.held([]client.Holder{nobody}, 1),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
