@@ -38,8 +38,12 @@ const (
 	commandHold = "hold"
 	sayLock     = "lock"
 	sayCheck    = "check"
-	openers     = 64   // goroutines that open sessions
+	openers     = 16   // goroutines that open sessions, while those that are open renew
 	takers      = 1024 // goroutines that lock
+
+	// stepLimit bounds the opening of all sessions, and the taking of all locks: where the
+	// machine has not the processors for it, sessions may end as fast as others open.
+	stepLimit = 5 * time.Minute
 )
 
 // An answer is what the process says.
@@ -167,6 +171,8 @@ func hold(ctx context.Context, args []string, in io.Reader, out io.Writer) error
 
 // open opens the sessions, the same number on each connection.
 func (h holdings) open(ctx context.Context, lost func(*client.LostError)) ([]*client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	defer cancel()
 	clients := make([]*client.Client, h.sessions)
 	options := []client.Option{client.WithName("bench"), client.WithTTL(h.ttl), client.WithOnLost(lost),
 		client.WithLogger(slog.New(slog.DiscardHandler))} // which would say it of each session
@@ -179,8 +185,6 @@ func (h holdings) open(ctx context.Context, lost func(*client.LostError)) ([]*cl
 	}
 	return clients, each(openers, h.sessions-h.connections, func(i int) error {
 		i += h.connections
-		ctx, cancel := context.WithTimeout(ctx, time.Minute)
-		defer cancel()
 		c, err := clients[i%h.connections].NewSession(ctx)
 		clients[i] = c
 		return err
@@ -189,6 +193,8 @@ func (h holdings) open(ctx context.Context, lost func(*client.LostError)) ([]*cl
 
 // lock takes the locks, over all sessions alike. The holds are the clients', which last.
 func (h holdings) lock(ctx context.Context, clients []*client.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
+	defer cancel()
 	return each(takers, h.locks, func(i int) error {
 		_, err := clients[i%len(clients)].Mutex(lockName(h.seed + uint64(i))).LockContext(ctx)
 		return err

@@ -21,7 +21,7 @@ type sessionFigures struct {
 	Watched     time.Duration `json:"watched_ns"`
 	CPU         float64       `json:"cpu"`        // of the node, in cores
 	ClientCPU   float64       `json:"client_cpu"` // of the process that has the sessions
-	Lost        int64         `json:"lost"`       // holds, before the process was killed
+	Anew        int           `json:"anew"`       // sessions that were lost, and opened anew, before the process was killed
 	First       time.Duration `json:"first_ns"`   // from SIGKILL to the first that was over
 	Freed       time.Duration `json:"freed_ns"`   // and to the last
 }
@@ -63,7 +63,7 @@ func (c scale) measureSessions(ctx context.Context, daemon, dir string, f *sessi
 	if err != nil {
 		return err
 	}
-	f.Lost = held.Lost
+	f.Anew = held.Anew
 	if err := f.die(ctx, node, p, before); err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (f *sessionFigures) print(out io.Writer) {
 }
 
 func (f *sessionFigures) printDeath(out io.Writer) {
-	fmt.Fprintf(out, "%d holds lost while each session took a lock\n", f.Lost)
+	fmt.Fprintf(out, "each session took a lock; %d sessions were lost meanwhile and opened anew (should be 0)\n", f.Anew)
 	fmt.Fprintf(out, "SIGKILL of that process: the first session was over after %v, the last lock free after %v (target %v)\n",
 		f.First.Round(time.Millisecond), f.Freed.Round(time.Millisecond), f.TTL+time.Second)
 	if f.State.Heap > 0 {
