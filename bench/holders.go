@@ -43,7 +43,7 @@ const (
 
 	// stepLimit bounds the opening of all sessions, and the taking of all locks: where the
 	// machine has not the processors for it, sessions may end as fast as others open.
-	stepLimit = 5 * time.Minute
+	stepLimit = 10 * time.Minute
 )
 
 // An answer is what the process says.
