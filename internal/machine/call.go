@@ -119,7 +119,10 @@ func (m *Machine) againRequest(id park.ID, was session.Asked) {
 
 // conclude keeps how a call of a session without a stream ended.
 func (m *Machine) conclude(id park.ID, code park.Code, value int64) {
-	if st, live := m.book.Live(id.Session); live && st.Epoch == 0 {
+	if !m.book.Unary(id.Session) {
+		return
+	}
+	if _, live := m.book.Live(id.Session); live {
 		m.book.Conclude(id, code, value)
 	}
 }

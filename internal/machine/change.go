@@ -49,7 +49,8 @@ const (
 	EndDelayOver                     // its lock-delay is over
 )
 
-// Changes are those of the last Apply, in order. They are the caller's.
+// Changes are those of the last Apply, in order. They are good until the next: an entry of
+// many would cost as much again in memory that is used once, so whoever keeps one copies it.
 func (m *Machine) Changes() []Change { return m.changes }
 
 // Revision is the number of the last change.
@@ -57,9 +58,6 @@ func (m *Machine) Revision() uint64 { return m.revision }
 
 // note adds a change about an arm of a call. The rest of it is the caller's to say at once.
 func (m *Machine) note(t ChangeType, id park.ID, a park.Arm) *Change {
-	if m.changes == nil {
-		m.changes = make([]Change, 0, cap(m.events)) // most commands have one of each
-	}
 	m.revision++
 	m.changes = append(m.changes, Change{
 		Revision: m.revision, Type: t, On: a.On, ID: id, Who: m.book.Who(id.Session),

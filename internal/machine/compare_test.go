@@ -35,11 +35,7 @@ func printedResult(c machine.Command, r any) (out []string) {
 	case *machine.Call:
 		out = append(out, fmt.Sprintf("called %+v", r))
 	case *machine.Describe:
-		if d := r.(*machine.Description); d == nil {
-			out = append(out, fmt.Sprintf("object %v none", c.On))
-		} else {
-			out = append(out, fmt.Sprintf("object %+v", *d))
-		}
+		out = append(out, fmt.Sprintf("object %+v", *r.(*machine.Description)))
 	case *machine.List:
 		out = append(out, "list "+printedList(r.(machine.ObjectList)))
 	}

@@ -138,7 +138,7 @@ func (m *Machine) releasePart(id park.ID, to park.Seq, n int64) {
 		m.giveBack(target, a, n)
 		m.ended(target, part, &h, EndReleased)
 	}
-	m.keep(id, park.Done, 0)
+	m.keep(id, 0)
 }
 
 // resize sets a semaphore's limit and refuses, whole, each waiter that no longer fits
@@ -168,14 +168,14 @@ func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
 	}
 	m.note(ChangeResized, id, park.Arm{On: on, N: limit})
 	m.touch(on)
-	m.keep(id, park.Done, value)
+	m.keep(id, value)
 }
 
-// keep answers a call and keeps the answer until it is acknowledged: of a session without
-// a stream every answer is kept, in another way.
-func (m *Machine) keep(id park.ID, code park.Code, value int64) {
+// keep answers a call that is done and keeps the answer until it is acknowledged: of a
+// session without a stream every answer is kept, in another way.
+func (m *Machine) keep(id park.ID, value int64) {
 	if !m.book.Unary(id.Session) {
-		m.book.Keep(id, session.Kept{Code: code, Value: value})
+		m.book.Keep(id, session.Kept{Code: park.Done, Value: value})
 	}
-	m.answer(id, code, value)
+	m.answer(id, park.Done, value)
 }

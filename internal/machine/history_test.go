@@ -309,7 +309,7 @@ var mustSee = slices.Concat(
 		"change 1", "change 2", "change 3", "change 4", "change 5",
 		"ending 1", "ending 2", "ending 3", "ending 4", "ending 5", "ending 6", "ending 7",
 		"waited", "waited for a hold without a trace",
-		"listed a page", "listed several kinds", "described kind 1", "described kind 2", "described kind 3",
+		"listed a page", "listed several kinds", "described nothing", "described kind 1", "described kind 2", "described kind 3",
 	},
 )
 

@@ -112,7 +112,9 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 	m.clock += min(park.Clock(max(increment, 0)), maxClock-m.clock)
 	results := make([]any, len(commands))
 	m.events = make([]Event, 0, len(commands)) // most commands have one
-	m.changes = nil
+	if m.changes = m.changes[:0]; cap(m.changes) > maxSpare {
+		m.changes = nil
+	}
 	for i, c := range commands {
 		if r, ok := c.(*Renew); ok {
 			results[i] = m.renew(r, before)
@@ -164,6 +166,9 @@ func (m *Machine) bootstrap(b *Bootstrap) park.Code {
 	m.token = max(m.token, b.Floor)
 	return park.Done
 }
+
+// maxSpare is for how many changes room is kept from one entry to the next.
+const maxSpare = 4_096
 
 const maxToken = 1<<63 - 1
 

@@ -40,8 +40,7 @@ func (m *model) described(s *modelSession, seq park.Seq, code park.Code, arm int
 // describeObject is the command.
 func (m *model) describeObject(on park.Object) {
 	if !m.exists(on) {
-		m.tell("object %v none", on)
-		return
+		m.seen["described nothing"]++
 	}
 	m.seen[fmt.Sprintf("described kind %d", on.Kind)]++
 	m.tell("object %+v", m.description(on, 100, 100))

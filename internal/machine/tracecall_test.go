@@ -108,8 +108,8 @@ func (tr *trace) called(c *machine.Call, r machine.Called) string {
 func kindName(k park.Kind) string { return [...]string{"", "lock", "semaphore", "election"}[k] }
 
 func (tr *trace) described(c *machine.Describe, d *machine.Description) string {
-	if d == nil {
-		return fmt.Sprintf("%s %s: nothing", kindName(c.On.Kind), c.On.Name)
+	if d.Empty() {
+		return fmt.Sprintf("%s %s at revision %d: nothing", kindName(c.On.Kind), c.On.Name, d.Revision)
 	}
 	return fmt.Sprintf("%s %s at revision %d%s", kindName(d.On.Kind), d.On.Name, d.Revision, tr.description(d))
 }

@@ -29,7 +29,8 @@ type Book struct {
 	requests requests // of the sessions without a stream
 
 	// Derived. A session's alarm stands where its state says.
-	live   int64 // sessions that are not over
+	live   int64                     // sessions that are not over
+	names  map[park.SessionID]string // of their leases; a copy has none, which may be another goroutine's
 	alarms cow.Index[alarm, struct{}]
 }
 
@@ -42,9 +43,6 @@ type desk struct {
 	of      park.SessionID // 0 is none
 	state   State
 	changed bool
-
-	who   string // of its lease, once asked for
-	asked bool
 }
 
 // NewBook returns a book without sessions.
@@ -55,6 +53,7 @@ func NewBook() Book {
 		holds:  cow.NewTable[park.ID, Hold](),
 		kept:   cow.NewTable[park.ID, Kept](),
 		alarms: cow.NewIndex[alarm, struct{}](),
+		names:  map[park.SessionID]string{},
 
 		requests: newRequests(),
 	}
@@ -64,6 +63,7 @@ func NewBook() Book {
 func (b *Book) Open(l Lease, epoch uint64, clock park.Clock) park.SessionID {
 	b.last++
 	b.leases.Put(number(b.last), l)
+	b.names[b.last] = l.Who
 	b.file()
 	b.desk = desk{of: b.last, state: State{Epoch: epoch, Stamp: clock}, changed: true}
 	b.live++
@@ -76,14 +76,11 @@ func (b *Book) Lease(s park.SessionID) (Lease, bool) { return b.leases.Get(numbe
 
 // Who is what a session's lease says of its client; it may be over.
 func (b *Book) Who(s park.SessionID) string {
-	if !b.fetch(s) {
-		return ""
+	if who, ok := b.names[s]; ok {
+		return who
 	}
-	if !b.desk.asked {
-		l, _ := b.Lease(s)
-		b.desk.who, b.desk.asked = l.Who, true
-	}
-	return b.desk.who
+	l, _ := b.Lease(s)
+	return l.Who
 }
 
 // State returns where a session stands; it may be over.
@@ -138,6 +135,7 @@ func (b *Book) Forget(s park.SessionID) {
 	b.file()
 	b.desk = desk{}
 	b.leases.Delete(number(s))
+	delete(b.names, s)
 	b.states.Delete(number(s))
 }
 
@@ -237,7 +235,7 @@ func (b *Book) Copy() Book {
 	c := *b
 	c.leases, c.states = b.leases.Copy(), b.states.Copy()
 	c.holds, c.kept = b.holds.Copy(), b.kept.Copy()
-	c.alarms = b.alarms.Copy()
+	c.alarms, c.names = b.alarms.Copy(), nil
 	c.requests = b.requests.copy()
 	return c
 }

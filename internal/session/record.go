@@ -179,6 +179,9 @@ func (b *Book) Restore(take func() (*wire.Decoder, error)) error {
 	if err := b.kept.Restore(take, func(d *wire.Decoder) (park.ID, Kept) { return park.DecodeID(d), decodeKept(d) }); err != nil {
 		return err
 	}
+	for s, l := range b.leases.All() {
+		b.names[park.SessionID(s)] = l.Who
+	}
 	for _, s := range collect(b.states.All()) {
 		if _, live := b.Live(park.SessionID(s)); live {
 			b.live++

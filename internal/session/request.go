@@ -94,8 +94,7 @@ func (r *requests) copy() requests {
 // Unary reports whether a session has no stream, so that its calls have request ids. It
 // may be over.
 func (b *Book) Unary(s park.SessionID) bool {
-	st, ok := b.State(s)
-	return ok && st.Epoch == 0
+	return b.fetch(s) && b.desk.state.Epoch == 0
 }
 
 // Asked returns what a request of a session became; ok is false if it is not known.
