@@ -20,7 +20,7 @@ import (
 func TestStoppedClientLearnsOfItsLoss(t *testing.T) {
 	ctx := bounded(t)
 	c := cluster(ctx, t)
-	p := startPaused(ctx, t, c)
+	p := startRole(ctx, t, c, "pause")
 	old := p.expect("session ")
 	first := p.expect("token ")
 
@@ -69,16 +69,29 @@ func TestStoppedClientLearnsOfItsLoss(t *testing.T) {
 	}
 }
 
-type paused struct {
+// A process is one of this test binary's, in a role.
+type process struct {
 	t   *testing.T
 	cmd *exec.Cmd
 	in  io.Writer
 	out *bufio.Scanner
 }
 
-func startPaused(ctx context.Context, t *testing.T, c *daemons.Cluster) *paused {
+func startRole(ctx context.Context, t *testing.T, c *daemons.Cluster, role string, env ...string) *process {
+	t.Helper()
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), "E2E_ROLE=pause", "COORD_ENDPOINTS="+c.Target())
+	cmd.Env = append(os.Environ(), "E2E_ROLE="+role)
+	cmd.Env = append(cmd.Env, env...)
+	return begin(t, c, cmd)
+}
+
+// begin starts cmd against the cluster.
+func begin(t *testing.T, c *daemons.Cluster, cmd *exec.Cmd) *process {
+	t.Helper()
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, "COORD_ENDPOINTS="+c.Target())
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -91,11 +104,11 @@ func startPaused(ctx context.Context, t *testing.T, c *daemons.Cluster) *paused 
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return &paused{t, cmd, in, bufio.NewScanner(out)}
+	return &process{t, cmd, in, bufio.NewScanner(out)}
 }
 
 // expect reads a line that begins so, and returns the rest of it.
-func (p *paused) expect(prefix string) string {
+func (p *process) expect(prefix string) string {
 	p.t.Helper()
 	if !p.out.Scan() {
 		p.t.Fatalf("it ended before it said %q: %v", prefix, p.out.Err())

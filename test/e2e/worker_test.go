@@ -30,6 +30,8 @@ func work(role string) error {
 		return exclude(ctx)
 	case "pause":
 		return pause(ctx)
+	case "lead":
+		return lead(ctx)
 	case "traced":
 		return traced(ctx)
 	}
