@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"coordd.dev/internal/gateway"
 )
 
 // A health is what is known of a node's fitness. The node's goroutines tell it; the
@@ -81,10 +83,23 @@ func (h *health) ready() error {
 	return nil
 }
 
-// adminHandler serves /livez and /readyz, in the manner of Kubernetes' own, and metrics.
-// Alive is a process that answers: what a restart does not mend must not cause one.
-func adminHandler(h *health, metrics http.Handler, withPprof bool) http.Handler {
+// serving is why there is no server, nil if there is one.
+func (h *health) serving() error {
+	h.mu.Lock()
+	serves := h.server != nil && !h.stopping
+	h.mu.Unlock()
+	if serves {
+		return nil
+	}
+	return h.ready()
+}
+
+// adminHandler serves /livez and /readyz, in the manner of Kubernetes' own, metrics, and
+// the API as JSON. Alive is a process that answers: what a restart does not mend must not
+// cause one.
+func adminHandler(h *health, metrics http.Handler, api http.Handler, withPprof bool) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle("/v1/", onceServing(h, api))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { readyz(w, r, h.checks()) })
 	mux.Handle("GET /metrics", metrics)
@@ -96,6 +111,18 @@ func adminHandler(h *health, metrics http.Handler, withPprof bool) http.Handler 
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux
+}
+
+// onceServing answers for api until there is a server, and once it stops. Between these the
+// server itself says what it cannot do.
+func onceServing(h *health, api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h.serving(); err != nil {
+			gateway.Unavailable(w, err)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
 }
 
 func readyz(w http.ResponseWriter, r *http.Request, checks []check) {

@@ -78,7 +78,7 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.DataDir, "data-dir", "coordd-data", "`directory` of this node's data, for it alone")
 	f.StringVar(&c.ListenClient, "listen-client", "127.0.0.1:7600", "`address` for clients (gRPC)")
 	f.StringVar(&c.ListenPeer, "listen-peer", "127.0.0.1:7601", "`address` for the other nodes")
-	f.StringVar(&c.ListenAdmin, "listen-admin", "127.0.0.1:7602", "`address` for /livez, /readyz and /metrics (HTTP)")
+	f.StringVar(&c.ListenAdmin, "listen-admin", "127.0.0.1:7602", "`address` for the API as JSON, /livez, /readyz and /metrics (HTTP)")
 	f.StringVar(&c.AdvertiseClient, "advertise-client", "", "`address` where clients reach this node (default --listen-client)")
 	f.StringVar(&c.AdvertisePeer, "advertise-peer", "", "`address` where nodes reach this node, as in --join (default --listen-peer)")
 	f.StringSliceVar(&c.Join, "join", nil, "peer `addresses` of the nodes that form the cluster, this one's included; ignored once there is data")

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -182,9 +183,10 @@ func TestDevKept(t *testing.T) {
 
 func TestAdmin(t *testing.T) {
 	h := newHealth()
+	api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, "served\n") })
 	ask := func(path string) (int, string) {
 		w := httptest.NewRecorder()
-		adminHandler(h, http.NotFoundHandler(), false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+		adminHandler(h, http.NotFoundHandler(), api, false).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, http.NoBody))
 		return w.Code, w.Body.String()
 	}
 	expect := func(path string, code int, body string) {
@@ -193,8 +195,20 @@ func TestAdmin(t *testing.T) {
 			t.Errorf("GET %s is %d %q, want %d %q", path, c, b, code, body)
 		}
 	}
+	unserved := func(why string) {
+		t.Helper()
+		code, body := ask("/v1/status")
+		var parsed struct {
+			Error struct{ Status, Message string }
+		}
+		err := json.Unmarshal([]byte(body), &parsed)
+		if e := parsed.Error; err != nil || code != 503 || e.Status != "UNAVAILABLE" || !strings.HasPrefix(e.Message, "node: not ready: "+why+"; ") {
+			t.Errorf("the API is %d, %v: %s", code, err, body)
+		}
+	}
 	expect("/livez", 200, "ok\n")
 	expect("/readyz", 503, "not ready: cluster: starting\n")
+	unserved("cluster: starting")
 	h.setCluster(nil)
 	expect("/readyz", 503, "not ready: engine: not started\n")
 	h.setEngine(nil)
@@ -202,15 +216,17 @@ func TestAdmin(t *testing.T) {
 	var fault error = errors.New("no leader is known")
 	h.setServer(func() error { return fault })
 	expect("/readyz?verbose", 503, "[+] cluster ok\n[+] engine ok\n[-] server: no leader is known\nnot ready: server: no leader is known\n")
+	expect("/v1/status", 200, "served\n") // it says itself what it cannot do
 	fault = nil
 	expect("/readyz?verbose", 200, "[+] cluster ok\n[+] engine ok\n[+] server ok\nok\n")
 	h.stop()
 	expect("/readyz", 503, "not ready: running: shutting down\n")
+	unserved("running: shutting down")
 	expect("/livez", 200, "ok\n")
 	expect("/debug/pprof/", 404, "404 page not found\n")
 
 	w := httptest.NewRecorder()
-	adminHandler(h, http.NotFoundHandler(), true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/", http.NoBody))
+	adminHandler(h, http.NotFoundHandler(), api, true).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/debug/pprof/", http.NoBody))
 	if w.Code != 200 {
 		t.Errorf("pprof is %d", w.Code)
 	}

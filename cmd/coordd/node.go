@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"coordd.dev/internal/gateway"
 	"coordd.dev/internal/peer"
 	"coordd.dev/internal/server"
 	"coordd.dev/raftstore"
@@ -85,7 +87,12 @@ func (n *node) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer telemetry.close()
-	admin := serveAdmin(n.ports.admin, adminHandler(n.health, telemetry.metrics, n.cfg.Pprof))
+	api, err := gateway.New()
+	if err != nil {
+		return err
+	}
+	defer undo("gateway", api.Close)
+	admin := serveAdmin(n.ports.admin, adminHandler(n.health, telemetry.metrics, api, n.cfg.Pprof))
 	defer undo("admin port", admin.close)
 	away := turnAway(n.ports.client)
 	defer away()
@@ -123,19 +130,21 @@ func (n *node) run(ctx context.Context) (err error) {
 	}
 	n.health.setServer(srv.Ready)
 	away()
-	return n.serve(ctx, srv, log, identity)
+	return n.serve(ctx, srv, log, identity, api.Listener())
 }
 
 // serve runs the server until it is told to stop or something ends it, and stops it.
-func (n *node) serve(ctx context.Context, srv *server.Server, log *raftstore.Log, identity *peer.Identity) error {
+func (n *node) serve(ctx context.Context, srv *server.Server, log *raftstore.Log, identity *peer.Identity,
+	local net.Listener) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	watched := make(chan error, 1)
 	running.Go(func() { watched <- n.watch(watching, log, identity) })
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	running.Go(func() { served <- srv.Serve(n.ports.client) })
+	running.Go(func() { served <- srv.Serve(server.Shared(local)) })
 
 	var cause error
 	select {

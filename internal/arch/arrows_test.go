@@ -43,9 +43,11 @@ var arrows = map[string][]string{
 	"client/fence":                  {"client", "client/fence/internal/carried"},
 	"client/fence/grpcfence":        {"client", "client/fence/internal/carried"},
 	"client/fence/internal/carried": {"client"},
+	"internal/gateway":              {"api/coord/v1", "internal/gateway/coordv1"},
+	"internal/gateway/coordv1":      {"api/coord/v1"},
 
 	"cmd/coordctl": {"api/coord/v1", "client"},
-	"cmd/coordd":   {"api/coord/v1", "internal/peer", "internal/server", "raftstore", "raftstore/hraft"},
+	"cmd/coordd":   {"api/coord/v1", "internal/gateway", "internal/peer", "internal/server", "raftstore", "raftstore/hraft"},
 	"coordtest": {
 		"api/coord/v1", "client", "internal/server", "internal/park", "raftstore", "raftstore/hraft", "raftstore/hraft/hrafttest",
 	},

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	coordv1 "coordd.dev/api/coord/v1"
@@ -205,6 +206,40 @@ func TestCallsThroughFollowers(t *testing.T) {
 		}
 		b.mustUnlock("1")
 		sameState(t, c)
+	})
+}
+
+// A gateway's connection is that of many clients.
+func TestWaitsOfASharedConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		lis := bufconn.Listen(1 << 16)
+		served := make(chan error, 1)
+		go func() { served <- n.server.Serve(server.Shared(lis)) }()
+		conn := dial(t, lis)
+		p := openPlain(t, conn)
+		p.mustLock("1", "x")
+		var waiting sync.WaitGroup
+		for i := range maxWaits + 1 {
+			waiting.Go(func() {
+				if _, err := p.lock(t.Context(), fmt.Sprint("w", i), "x"); infoOf(err).GetReason() != "SESSION_OVER" {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		n.wantCounts(1, maxWaits+1)
+		if _, err := p.sessions.CloseSession(t.Context(), &coordv1.CloseSessionRequest{Lease: p.lease}); err != nil {
+			t.Error(err)
+		}
+		waiting.Wait()
+		_ = conn.Close()
+		if err := n.server.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
