@@ -262,7 +262,7 @@ func TestObserveEnds(t *testing.T) {
 		}
 		a := observe(t, c.Election("e"))
 		a.saw()
-		go c.Close()
+		go func() { _ = c.Close() }() // it never fails
 		<-a.done
 		wantErr(t, a.end, client.ErrClientClosed)
 		for _, err := range c.Election("e").Observe(t.Context()) {
