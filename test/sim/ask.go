@@ -264,7 +264,9 @@ func (c *caller) hammer() {
 			switch a.over(); {
 			case r.code == park.Granted:
 				then(r.token)
-			case r.code != park.Over || first == 0: // an End of the first may be late
+			case first != 0 && (r.code == park.Over || r.code == park.Done):
+				// What was said under this id before was late, and came to be its first call.
+			default:
 				c.w.failf("hammer: %v: %v", a, r)
 			}
 		}
