@@ -60,6 +60,7 @@ var arrows = map[string][]string{
 	"test/e2e":      {"api/coord/v1", "client", "test/daemons", "test/otlp"},
 	"test/fence":    {},
 	"test/postgres": {},
+	"test/docs":     {"test/daemons"},
 	"bench/...":     {"api/coord/v1", "client", "raftstore", "raftstore/hraft", "test/daemons", "bench/..."},
 	"examples/...":  {"client", "client/fence", "coordtest"},
 }
