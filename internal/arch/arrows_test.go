@@ -61,6 +61,7 @@ var arrows = map[string][]string{
 	"test/fence":    {},
 	"test/postgres": {},
 	"test/docs":     {"test/daemons"},
+	"test/python":   {"api/coord/v1", "test/daemons"},
 	"bench/...":     {"api/coord/v1", "client", "raftstore", "raftstore/hraft", "test/daemons", "bench/..."},
 	"examples/...":  {"client", "client/fence", "coordtest"},
 }
