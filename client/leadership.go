@@ -48,9 +48,9 @@ func (l *Leadership) Resign(ctx context.Context) error { return l.hold.Unlock(ct
 // leader, if it does not wait. The candidate leads before anybody else could, whoever
 // is ahead of it in line.
 //
-// While it is under way l does not surely lead, and Err says so. If ctx ends before the
-// answer comes the error is [ErrUnknown] too, and Err tells, once it has come, whether l
-// leads.
+// While it is under way l does not surely lead, and Err says so; Context ends only with
+// the answer, so end the work under it first. If ctx ends before the answer comes the
+// error is [ErrUnknown] too, and Err tells, once it has come, whether l leads.
 func (l *Leadership) TransferTo(ctx context.Context, to SessionID) error {
 	op := fmt.Sprintf("transfer %s to %s", l.hold.want.ref, to)
 	id, err := to.number()
