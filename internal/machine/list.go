@@ -31,7 +31,7 @@ func (m *Machine) list(l *List) ObjectList {
 	out := ObjectList{Index: m.index, Revision: m.revision}
 	limit, told := min(max(l.Max, 1), maxListed), 0
 	for kind := park.KindLock; kind <= park.KindElection; kind++ {
-		if l.Kind != 0 && kind != l.Kind || kind < l.After.Kind {
+		if l.Kind != 0 && kind != l.Kind {
 			continue
 		}
 		from := park.Object{Kind: kind, Name: l.Prefix}

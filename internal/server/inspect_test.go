@@ -206,10 +206,8 @@ func TestListObjects(t *testing.T) {
 			}
 			for _, o := range page.GetObjects() {
 				names = append(names, o.GetName())
-				if waiting := int64(0); o.GetName() == "lock/03" {
-					if waiting = 1; o.GetWaiting() != waiting || o.GetHolders() != 1 || o.GetHolder().GetSessionId() != a.id {
-						t.Errorf("%v", o)
-					}
+				if o.GetName() == "lock/03" && (o.GetWaiting() != 1 || o.GetHolders() != 1 || o.GetHolder().GetSessionId() != a.id) {
+					t.Errorf("%v", o)
 				}
 			}
 			if token = page.GetNextPageToken(); token == "" {
