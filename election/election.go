@@ -2,6 +2,7 @@ package election
 
 import (
 	"fmt"
+	"iter"
 
 	"coordd.dev/internal/cow"
 	"coordd.dev/internal/park"
@@ -73,8 +74,17 @@ func (r *Room) First(from park.Object) (park.Object, bool) {
 // Copy returns a copy, in O(1).
 func (r *Room) Copy() Room { return Room{r.leaders.Copy()} }
 
-// Rehold puts back a leadership of a snapshot.
-func (r *Room) Rehold(id park.ID, a park.Arm) { r.leaders.Put(a.On, id) }
+// Rehold puts the leaderships of a snapshot back into a room that has none. It reports
+// false if an election has two leaders.
+func (r *Room) Rehold(holds iter.Seq2[park.ID, park.Arm]) bool {
+	return r.leaders.Fill(func(yield func(park.Object, park.ID) bool) {
+		for id, a := range holds {
+			if !yield(a.On, id) {
+				return
+			}
+		}
+	})
+}
 
 // Check compares who leads here with what the holds say: leads reports whether a call's
 // hold is the leadership of an election, terms is how many such holds there are.

@@ -103,8 +103,15 @@ func anyRoom(t *rapid.T) {
 		"copy": func(*rapid.T) { copied, then = r.Copy(), slices.Clone(p) },
 		"restore": func(*rapid.T) {
 			r = election.NewRoom()
-			for _, l := range p {
-				r.Rehold(l.id, candidate(l.on.Name, "v"))
+			ok := r.Rehold(func(yield func(park.ID, park.Arm) bool) {
+				for _, l := range p {
+					if !yield(l.id, candidate(l.on.Name, "v")) {
+						return
+					}
+				}
+			})
+			if !ok {
+				t.Fatal("the restored room says that an election has two leaders")
 			}
 		},
 		"": func(t *rapid.T) {
@@ -156,9 +163,10 @@ func TestRoomLimit(t *testing.T) {
 		t.Skip("fills the room")
 	}
 	r := election.NewRoom()
-	for n := range election.MaxLed {
-		r.Rehold(id(n), candidate(fmt.Sprint(n), ""))
-	}
+	r.Rehold(func(yield func(park.ID, park.Arm) bool) {
+		for n := 0; n < election.MaxLed && yield(id(n), candidate(fmt.Sprint(n), "")); n++ {
+		}
+	})
 	if code, n := r.Admit(candidate("e", "")); code != park.Limit || n != election.MaxLed {
 		t.Errorf("at MaxLed: code %d (%d)", code, n)
 	}

@@ -111,6 +111,38 @@ func TestGoldenSum(t *testing.T) {
 	}
 }
 
+// Fill makes of any order the index that Put makes, and refuses a key that comes twice.
+func TestFill(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		model := rapid.MapOf(rapid.IntRange(0, 1000), rapid.Int()).Draw(t, "model")
+		index := cow.NewIndex[key, int]()
+		if !index.Fill(func(yield func(key, int) bool) {
+			for k, v := range model {
+				if !yield(key(k), v) {
+					return
+				}
+			}
+		}) {
+			t.Fatal("distinct keys are refused")
+		}
+		got := map[int]int{}
+		last := key(-1)
+		for k, v := range index.All() {
+			if k <= last {
+				t.Fatalf("%d comes after %d", k, last)
+			}
+			last, got[int(k)] = k, v
+		}
+		if !maps.Equal(got, model) {
+			t.Fatalf("the index is %v, should be %v", got, model)
+		}
+	})
+	twice := cow.NewIndex[key, int]()
+	if twice.Fill(func(yield func(key, int) bool) { _ = yield(2, 0) && yield(1, 0) && yield(2, 1) }) {
+		t.Error("a key that comes twice is taken")
+	}
+}
+
 func TestLoadRefusesDisorder(t *testing.T) {
 	table := cow.NewTable[key, val]()
 	if !table.Load(2, "") || table.Load(2, "") || table.Load(1, "") {

@@ -2,6 +2,7 @@ package cow
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/tidwall/btree"
 )
@@ -73,6 +74,24 @@ func (x *Index[K, V]) Len() int { return x.tree.Len() }
 
 // Copy returns a copy, in O(1).
 func (x *Index[K, V]) Copy() Index[K, V] { return Index[K, V]{x.tree.Copy()} }
+
+// Fill puts entries with distinct keys, in any order, into an index that is empty. Where
+// they are many it is several times faster than Put of each, which would go all over the
+// tree. It reports false if two keys are equal.
+func (x *Index[K, V]) Fill(entries iter.Seq2[K, V]) bool {
+	var all []entry[K, V]
+	for k, v := range entries {
+		all = append(all, entry[K, V]{k, v})
+	}
+	slices.SortFunc(all, func(a, b entry[K, V]) int { return a.key.Compare(b.key) })
+	for i, e := range all {
+		if i > 0 && all[i-1].key.Compare(e.key) == 0 {
+			return false
+		}
+		x.load(e.key, e.val)
+	}
+	return true
+}
 
 // load puts k after all others, which is faster than Put.
 func (x *Index[K, V]) load(k K, v V) { x.tree.Load(entry[K, V]{k, v}) }

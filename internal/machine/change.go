@@ -69,7 +69,8 @@ func (m *Machine) note(t ChangeType, id park.ID, a park.Arm) *Change {
 // noteHold is note of a hold.
 func (m *Machine) noteHold(t ChangeType, id park.ID, a park.Arm, h *session.Hold) *Change {
 	c := m.note(t, id, a)
-	c.Token, c.Note, c.Trace = h.Token, h.Note, h.Trace
+	terms := h.Terms.Get()
+	c.Token, c.Note, c.Trace = h.Token, terms.Note, terms.Trace
 	return c
 }
 

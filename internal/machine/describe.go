@@ -86,8 +86,8 @@ func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
 			break
 		}
 		h, _ := m.book.Hold(id)
-		p := m.party(id, h.Note, h.Since)
-		p.Token, p.Trace, p.Shared, p.N = h.Token, h.Trace, share.Shared, share.N
+		p := m.party(id, h.Terms, h.Since)
+		p.Token, p.Shared, p.N = h.Token, share.Shared, share.N
 		if on.Kind == park.KindElection {
 			p.Value = h.Arms[armOf(h.Arms, on)].Value
 		}
@@ -102,10 +102,10 @@ func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
 		if len(d.Waiters) == waiters || told > maxTold {
 			break
 		}
-		p := m.party(id, w.Note, w.Since)
+		p := m.party(id, w.Terms, w.Since)
 		a := w.Arms[armOf(w.Arms, on)]
 		p.Shared, p.N, p.Value = a.Shared, a.N, a.Value
-		p.Prio, p.Trace = w.Prio, w.Trace
+		p.Prio = w.Prio
 		d.Waiters = append(d.Waiters, p)
 		told += p.size()
 	}
@@ -139,11 +139,12 @@ func (m *Machine) Describe(on park.Object) *Description {
 	return m.describe(on, maxParties, maxParties)
 }
 
-func (m *Machine) party(id park.ID, note string, since park.Clock) Party {
+func (m *Machine) party(id park.ID, terms *park.Terms, since park.Clock) Party {
 	l, _ := m.book.Lease(id.Session)
 	st, _ := m.book.State(id.Session)
+	t := terms.Get()
 	return Party{
-		Session: id.Session, Who: l.Who, Note: note, For: int64(m.clock - since),
+		Session: id.Session, Who: l.Who, Note: t.Note, Trace: t.Trace, For: int64(m.clock - since),
 		Renewed: int64(m.clock - st.Stamp), TTL: l.TTL,
 	}
 }

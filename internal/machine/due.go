@@ -53,7 +53,7 @@ func (m *Machine) end(s park.SessionID, how Ending) {
 		m.leave(id)
 	}
 	for _, id := range unlisted(m.book.HoldsOf(s), nil) {
-		if h, _ := m.book.Hold(id); h.Delay > 0 && (how == EndExpired || how == EndReplaced) {
+		if h, _ := m.book.Hold(id); h.Terms.Get().Delay > 0 && (how == EndExpired || how == EndReplaced) {
 			m.delay(id, h, how)
 		} else {
 			m.release(id, how)
@@ -76,7 +76,7 @@ func (m *Machine) end(s park.SessionID, how Ending) {
 
 // delay begins the lock-delay of a hold whose session is over (SEMANTICS E1).
 func (m *Machine) delay(id park.ID, h session.Hold, how Ending) {
-	h.Free = m.clock + park.Clock(h.Delay)
+	h.Free = m.clock + park.Clock(h.Terms.Get().Delay)
 	m.book.Change(id, h)
 	m.book.SetAlarm(h.Free, id)
 	for _, a := range h.Arms {

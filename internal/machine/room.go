@@ -1,6 +1,9 @@
 package machine
 
 import (
+	"errors"
+	"iter"
+
 	"coordd.dev/internal/park"
 	"coordd.dev/lock"
 )
@@ -44,13 +47,23 @@ func (m *Machine) giveBack(id park.ID, a park.Arm, n int64) {
 	}
 }
 
-// rehold puts back what a call of a snapshot holds.
-func (m *Machine) rehold(id park.ID, a park.Arm) {
-	if a.On.Kind == park.KindElection {
-		m.elections.Rehold(id, a)
-	} else {
-		m.locks.Rehold(id, a)
+// rehold gives every room what the calls of a snapshot hold.
+func (m *Machine) rehold() error {
+	of := func(election bool) iter.Seq2[park.ID, park.Arm] {
+		return func(yield func(park.ID, park.Arm) bool) {
+			for id, h := range m.book.Holds() {
+				for _, a := range h.Arms {
+					if (a.On.Kind == park.KindElection) == election && !yield(id, a) {
+						return
+					}
+				}
+			}
+		}
 	}
+	if !m.locks.Rehold(of(false)) || !m.elections.Rehold(of(true)) {
+		return errors.New("an object is held twice")
+	}
+	return nil
 }
 
 // exclusive says whether a hold of the arm excludes all others, and so has a token.

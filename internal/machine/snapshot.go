@@ -157,10 +157,8 @@ func (m *Machine) load(take func() (*wire.Decoder, error), first bool) error {
 			return err
 		}
 	}
-	for id, h := range m.book.Holds() {
-		for _, a := range h.Arms {
-			m.rehold(id, a)
-		}
+	if err := m.rehold(); err != nil {
+		return err
 	}
 	for id, w := range m.lot.All() {
 		if w.Until != 0 {

@@ -20,7 +20,7 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 	}
 	w := park.Waiter{
 		Arms: op.Arms, Commit: op.Commit, Prio: op.Prio, Ticket: m.lot.Ticket(),
-		Since: m.clock, Delay: op.Delay, Note: op.Note, Trace: op.Trace,
+		Since: m.clock, Terms: park.NewTerms(park.Terms{Delay: op.Delay, Note: op.Note, Trace: op.Trace}),
 	}
 	arm, ok := m.try(&w)
 	switch {
@@ -134,7 +134,7 @@ func (m *Machine) free(w *park.Waiter, arm int) bool {
 
 // grant commits what try has found, and tells. waited says that it was parked.
 func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, waited bool) {
-	h := session.Hold{Arms: w.Arms, Since: m.clock, Delay: w.Delay, Note: w.Note, Trace: w.Trace}
+	h := session.Hold{Arms: w.Arms, Since: m.clock, Terms: w.Terms}
 	if arm != every && len(w.Arms) > 1 {
 		h.Arms = slices.Clone(w.Arms[arm : arm+1]) // a hold must not keep its waiter's arms alive
 		h.Arm = uint16(arm)                        //nolint:gosec // below MaxArms
@@ -233,7 +233,7 @@ func (m *Machine) ended(id park.ID, a park.Arm, h *session.Hold, why Ending) {
 	c := m.noteHold(ChangeEnded, id, a, h)
 	c.Held, c.Ending = int64(m.clock-h.Since), why
 	if head, ok := m.lot.Head(a.On); ok {
-		m.freed(a.On, h.Trace)
+		m.freed(a.On, h.Terms.Get().Trace)
 		m.mark(head)
 	}
 }

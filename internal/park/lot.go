@@ -15,9 +15,31 @@ type Waiter struct {
 	Ticket uint64 // from Lot.Ticket
 	Since  Clock
 	Until  Clock // when its wait limit passes; 0 is never
-	Delay  int64 // the lock-delay of the hold it may become, in nanoseconds
-	Note   string
-	Trace  string // opaque: the span of the hold it may become
+	Terms  *Terms
+}
+
+// Terms are what only some calls come with, to wait and then to hold. Most have none of it,
+// which is nil, so that a million holds do not pay for it. They are never changed in place.
+type Terms struct {
+	Delay int64 // lock-delay of the hold, nanoseconds
+	Note  string
+	Trace string // opaque: the span of the hold
+}
+
+// NewTerms returns the terms; nil if there are none.
+func NewTerms(t Terms) *Terms {
+	if t == (Terms{}) {
+		return nil
+	}
+	return &t
+}
+
+// Get returns the terms, all zero if there are none.
+func (t *Terms) Get() Terms {
+	if t == nil {
+		return Terms{}
+	}
+	return *t
 }
 
 // A Lot has all waiters and their queues. Make it with NewLot.

@@ -98,8 +98,10 @@ func drawWaiter(t *rapid.T, ticket uint64) park.Waiter {
 		Prio:   rapid.SampledFrom([]int32{0, 0, 1, -1, 1<<31 - 1, -1 << 31}).Draw(t, "prio"),
 		Ticket: ticket,
 		Since:  park.Clock(rapid.Int64().Draw(t, "since")),
-		Note:   rapid.StringN(0, 3, 9).Draw(t, "note"),
-		Trace:  rapid.SampledFrom([]string{"", "span"}).Draw(t, "trace"),
+		Terms: park.NewTerms(park.Terms{
+			Note:  rapid.StringN(0, 3, 9).Draw(t, "note"),
+			Trace: rapid.SampledFrom([]string{"", "span"}).Draw(t, "trace"),
+		}),
 	}
 	for range rapid.IntRange(1, 4).Draw(t, "arms") {
 		w.Arms = append(w.Arms, park.Arm{

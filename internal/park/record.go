@@ -92,8 +92,9 @@ func (w Waiter) Append(b []byte) []byte {
 	b = wire.AppendUint(b, w.Ticket)
 	b = wire.AppendInt(b, w.Since)
 	b = wire.AppendInt(b, w.Until)
-	b = wire.AppendInt(b, w.Delay)
-	return wire.AppendOptional(wire.AppendString(b, w.Note), w.Trace)
+	t := w.Terms.Get()
+	b = wire.AppendInt(b, t.Delay)
+	return wire.AppendOptional(wire.AppendString(b, t.Note), t.Trace)
 }
 
 func decodeWaiter(d *wire.Decoder) Waiter {
@@ -104,9 +105,7 @@ func decodeWaiter(d *wire.Decoder) Waiter {
 		Ticket: d.Uint(maxUint),
 		Since:  Clock(d.Int()),
 		Until:  Clock(d.Int()),
-		Delay:  d.Int(),
-		Note:   d.String(),
-		Trace:  d.Optional(),
+		Terms:  NewTerms(Terms{Delay: d.Int(), Note: d.String(), Trace: d.Optional()}),
 	}
 }
 

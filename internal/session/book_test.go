@@ -143,7 +143,9 @@ func (r *tester) leave(id park.ID) {
 func (r *tester) grant(t *rapid.T) {
 	s, a := r.live(t)
 	id := r.spend(s, a)
-	h := session.Hold{Token: park.Token(id.Seq), Delay: int64(rapid.IntRange(0, 100).Draw(t, "delay"))}
+	h := session.Hold{Token: park.Token(id.Seq), Terms: park.NewTerms(park.Terms{
+		Delay: int64(rapid.IntRange(0, 100).Draw(t, "delay")),
+	})}
 	a.holds[id.Seq] = h
 	r.book.Grant(id, h)
 }
@@ -185,12 +187,13 @@ func (r *tester) end(s park.SessionID) {
 	a.over, a.forget = true, r.ledger.clock+park.Clock(session.Grace)
 	for seq, h := range a.holds {
 		id := park.ID{Session: s, Seq: seq}
-		if h.Delay == 0 {
+		delay := park.Clock(h.Terms.Get().Delay)
+		if delay == 0 {
 			delete(a.holds, seq)
 			r.book.Drop(id)
 			continue
 		}
-		h.Free = r.ledger.clock + park.Clock(h.Delay)*park.Clock(session.Grace/50)
+		h.Free = r.ledger.clock + delay*park.Clock(session.Grace/50)
 		a.holds[seq] = h
 		a.forget = max(a.forget, h.Free+1)
 		r.book.Change(id, h)

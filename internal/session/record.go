@@ -39,10 +39,8 @@ type Hold struct {
 	Arm   uint16     // which of its wait's arms it is; 0 if it is all of them
 	Token park.Token // 0 if others may hold too
 	Since park.Clock
-	Delay int64      // lock-delay, nanoseconds
-	Free  park.Clock // when the delay is over, once the session is; else 0
-	Note  string
-	Trace string // opaque: the span of the hold
+	Free  park.Clock // when the lock-delay is over, once the session is; else 0
+	Terms *park.Terms
 }
 
 // Kept is the result of a call that changed something and left no hold.
@@ -113,22 +111,24 @@ func (h Hold) Append(b []byte) []byte {
 	b = wire.AppendUint(b, h.Arm)
 	b = wire.AppendUint(b, h.Token)
 	b = wire.AppendInt(b, h.Since)
-	b = wire.AppendInt(b, h.Delay)
+	t := h.Terms.Get()
+	b = wire.AppendInt(b, t.Delay)
 	b = wire.AppendInt(b, h.Free)
-	return wire.AppendOptional(wire.AppendString(b, h.Note), h.Trace)
+	return wire.AppendOptional(wire.AppendString(b, t.Note), t.Trace)
 }
 
 func decodeHold(d *wire.Decoder) Hold {
-	return Hold{
+	h := Hold{
 		Arms:  park.DecodeArms(d),
 		Arm:   uint16(d.Uint(1<<16 - 1)), //nolint:gosec // bounded by the argument
 		Token: park.Token(d.Uint(maxUint)),
 		Since: park.Clock(d.Int()),
-		Delay: d.Int(),
-		Free:  park.Clock(d.Int()),
-		Note:  d.String(),
-		Trace: d.Optional(),
 	}
+	t := park.Terms{Delay: d.Int()}
+	h.Free = park.Clock(d.Int())
+	t.Note, t.Trace = d.String(), d.Optional()
+	h.Terms = park.NewTerms(t)
+	return h
 }
 
 // Append appends the result's encoding.
