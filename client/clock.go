@@ -47,6 +47,12 @@ func (c *clock) now() time.Duration {
 	return mono + s.counted
 }
 
+// ahead is how much of now no timer has counted: for so long the machine was suspended.
+func (c *clock) ahead() time.Duration {
+	c.now()
+	return c.skew.Load().counted
+}
+
 // read reads both clocks, the wall clock as what it is ahead of the other.
 func (c *clock) read() (mono, ahead time.Duration) {
 	t := time.Now()

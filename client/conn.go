@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	coordv1 "coordd.dev/api/coord/v1"
 )
@@ -18,8 +20,13 @@ const (
 	retryElection = 100 * time.Millisecond
 	retryMost     = time.Second
 
-	// suspicionTimeout is how long a suspect has for an answer that it gives at once.
+	// suspicionTimeout is how long a suspect has for an answer that it gives at once, or
+	// for any other.
 	suspicionTimeout = 750 * time.Millisecond
+
+	// maxAttaching is how many sessions take up their streams at the same time: when a
+	// link fails, all of them come at once to a node that has just become the leader.
+	maxAttaching = 64
 )
 
 // A conn is a process's connection to a cluster, shared by the sessions of NewSession
@@ -36,14 +43,18 @@ type conn struct {
 
 	mu       sync.Mutex
 	couriers map[*courier]struct{} // its users
+	look     time.Duration         // how often the clock is looked at
 	closed   bool
 	current  *link         // nil: it has to be searched for
 	hint     string        // where the leader was last said to be
 	search   *search       // asked for, or nil
 	found    chan struct{} // closed and made anew when a link is found
 
+	attaching chan struct{} // has a token for each session that takes up its stream
+
 	searches chan struct{} // has a token when search is set
 	suspects chan *link    // to be asked whether it is alive
+	oftener  chan struct{} // has a token when look is another
 }
 
 // A search for the leader serves all who want a link meanwhile.
@@ -62,13 +73,17 @@ func newConn(n network, endpoints []string) *conn {
 		stop:      stop,
 		couriers:  make(map[*courier]struct{}),
 		found:     make(chan struct{}),
+		attaching: make(chan struct{}, maxAttaching),
 		searches:  make(chan struct{}, 1),
 		suspects:  make(chan *link, 1),
+		look:      lookMost,
+		oftener:   make(chan struct{}, 1),
 		renewals:  renewals{kick: make(chan struct{}, 1)},
 	}
 	c.wg.Go(func() { c.serveSearches(ctx) })
 	c.wg.Go(func() { c.serveSuspects(ctx) })
 	c.wg.Go(func() { c.serveRenewals(ctx) })
+	c.wg.Go(func() { c.serveClock(ctx) })
 	return c
 }
 
@@ -80,6 +95,10 @@ func (c *conn) join(k *courier) error {
 		return ErrClientClosed
 	}
 	c.couriers[k] = struct{}{}
+	if m := k.lessee.Margin(); m < c.look {
+		c.look = m
+		kick(c.oftener)
+	}
 	return nil
 }
 
@@ -154,6 +173,18 @@ func (c *conn) runSearch(ctx context.Context) {
 	close(s.done)
 }
 
+// queue waits until a session may take up its stream; dequeue follows it.
+func (c *conn) queue(ctx context.Context) error {
+	select {
+	case c.attaching <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait to attach: %w", context.Cause(ctx))
+	}
+}
+
+func (c *conn) dequeue() { <-c.attaching }
+
 // failed says that l is of no use, and where else the leader may be ("" if that is
 // not known). Every call on l ends, so that all sessions move together.
 func (c *conn) failed(l *link, hint string) {
@@ -189,7 +220,20 @@ func (c *conn) serveSuspects(ctx context.Context) {
 	}
 }
 
+// askSuspect asks until there is an answer, or not a word to anybody meanwhile: a node that
+// has more to do than it can must not lose its connections over it, and have all that
+// they carried come again.
 func askSuspect(ctx context.Context, l *link) (*coordv1.StatusResponse, error) {
+	for {
+		heard := l.ear.heard.Load()
+		st, err := askOnce(ctx, l)
+		if err == nil || status.Code(err) != codes.DeadlineExceeded || l.ear.heard.Load() == heard || ctx.Err() != nil {
+			return st, err
+		}
+	}
+}
+
+func askOnce(ctx context.Context, l *link) (*coordv1.StatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, suspicionTimeout)
 	defer cancel()
 	return l.status(ctx)

@@ -7,12 +7,44 @@ import (
 	"coordd.dev/internal/lessee"
 )
 
-// lookMost bounds how late a jump of the clock is noticed.
-const lookMost = time.Second
+const (
+	// lookMost bounds how late a jump of the clock is noticed.
+	lookMost = time.Second
 
-// keepTime tells the lessee the time when it asked for it, and while it has a session so
-// often that contexts end within a margin of its deadline although timers stood still
-// while the machine was suspended: that is before the cluster may end it (SEMANTICS A4).
+	// jumpLeast is the least of it that is a jump; every margin is larger.
+	jumpLeast = 10 * time.Millisecond
+)
+
+// serveClock has all sessions of the conn look at the clock when the machine was suspended,
+// when timers stood still. It looks so often that contexts end within a margin of their
+// deadline nevertheless: that is before the cluster may end the session (SEMANTICS A4).
+func (c *conn) serveClock(ctx context.Context) {
+	t := time.NewTicker(lookMost)
+	defer t.Stop()
+	for told := c.clock.ahead(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.oftener:
+			c.mu.Lock()
+			t.Reset(c.look)
+			c.mu.Unlock()
+		case <-t.C:
+		}
+		ahead := c.clock.ahead()
+		if ahead-told < jumpLeast {
+			continue
+		}
+		told = ahead
+		c.mu.Lock()
+		for k := range c.couriers {
+			kick(k.due)
+		}
+		c.mu.Unlock()
+	}
+}
+
+// keepTime tells the lessee the time when it asked for it.
 func (k *courier) keepTime(ctx context.Context) {
 	t := time.NewTimer(0)
 	defer t.Stop()
@@ -39,11 +71,7 @@ func (k *courier) nextLook() (wait time.Duration, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	at, ok := k.lessee.NextDue()
-	wait = max(0, at-k.clock.now())
-	if id, _ := k.lessee.Session(); id != 0 {
-		wait = min(wait, k.lessee.Margin(), lookMost)
-	}
-	return wait, ok
+	return max(0, at-k.clock.now()), ok
 }
 
 // advance lets the lessee know the time, and has its lease renewed if it is due.
@@ -57,6 +85,15 @@ func (k *courier) advance() {
 	if renew {
 		k.conn.renewals.add(dueLease{k, lease})
 	}
+}
+
+// renewAlong returns the lease if it is going to be due soon.
+func (k *courier) renewAlong() (lessee.Lease, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	lease, ok := k.lessee.RenewAlong(k.clock.now())
+	k.after()
+	return lease, ok
 }
 
 func (k *courier) renewed(lease lessee.Lease, r lessee.Renewal) {

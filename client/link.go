@@ -34,6 +34,7 @@ const (
 type link struct {
 	addr    string
 	cc      *grpc.ClientConn
+	ear     ear
 	dialled atomic.Pointer[error] // the last error of the dialler
 	leads   bool                  // it led when it was chosen
 	around  string                // else: the leader that could not be reached then
@@ -73,6 +74,7 @@ func (n network) link(addr string) (*link, error) {
 		grpc.WithIdleTimeout(0),
 		// OpenTelemetry's global providers: the program's, which knows nothing of this one.
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
+		grpc.WithStatsHandler(&l.ear),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -60,7 +61,7 @@ func (c *conn) serveRenewals(ctx context.Context) {
 			return
 		}
 		c.gather(ctx)
-		for leases := range slices.Chunk(c.renewals.take(), maxLeases) {
+		for leases := range slices.Chunk(c.along(c.renewals.take()), maxLeases) {
 			calls.Go(func() { c.renew(ctx, leases) })
 		}
 	}
@@ -84,6 +85,20 @@ func (c *conn) gather(ctx context.Context) {
 	case <-t.C:
 	case <-ctx.Done():
 	}
+}
+
+// along adds the leases that are going to be due soon to those of a call: sessions that were
+// opened at any time come to be renewed by few calls, and so cost their leader little.
+func (c *conn) along(due []dueLease) []dueLease {
+	c.mu.Lock()
+	couriers := slices.Collect(maps.Keys(c.couriers))
+	c.mu.Unlock()
+	for _, k := range couriers {
+		if lease, ok := k.renewAlong(); ok {
+			due = append(due, dueLease{k, lease})
+		}
+	}
+	return due
 }
 
 // renew makes one call for the leases and credits its answer. It looks for another

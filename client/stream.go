@@ -75,6 +75,11 @@ func (k *courier) serve(ctx context.Context) (attached bool, err error) {
 		k.tried(err)
 		return false, err
 	}
+	if err := k.conn.queue(ctx); err != nil {
+		return false, err
+	}
+	dequeue := sync.OnceFunc(k.conn.dequeue)
+	defer dequeue()
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
 	attach, ok := k.connect(cut)
@@ -84,8 +89,9 @@ func (k *courier) serve(ctx context.Context) (attached bool, err error) {
 	defer k.disconnect(attach.Epoch)
 	stream, err := coordv1.NewSessionServiceClient(l.cc).Attach(ctx)
 	if err == nil {
-		err = k.attach(cut, stream, attach)
+		err = k.attach(cut, l, stream, attach)
 	}
+	dequeue()
 	if attached = err == nil; attached {
 		if !l.leads {
 			k.conn.suspect(l) // the leader may be another by now, and in reach
@@ -122,7 +128,9 @@ func (k *courier) disconnect(epoch uint64) {
 }
 
 // attach makes the stream the session's.
-func (k *courier) attach(cut func(error), stream opStream, a lessee.Attach) error {
+func (k *courier) attach(cut func(error), l *link, stream opStream, a lessee.Attach) error {
+	slow := time.AfterFunc(silence, func() { k.conn.suspect(l) })
+	defer slow.Stop()
 	late := time.AfterFunc(attachTimeout, func() { cut(errNoAnswer) })
 	defer late.Stop()
 	err := stream.Send(&coordv1.AttachRequest{
@@ -249,7 +257,7 @@ func (k *courier) streamEnded(ctx context.Context, l *link, session uint64, err 
 		return errors.Join(errAtOnce, r)
 	case errors.Is(cause, errNoAnswer):
 		r.message = errNoAnswer.Error()
-		k.conn.failed(l, "")
+		k.conn.suspect(l)
 	case r.aboutTheLink() && ctx.Err() == nil:
 		k.conn.failed(l, r.leader())
 	case r.aboutTheStream() && ctx.Err() == nil:

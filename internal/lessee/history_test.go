@@ -251,7 +251,11 @@ func (h *history) stream(verb string, in *input) string {
 func (h *history) lease(verb string, in *input) string {
 	switch verb {
 	case "renew":
-		lease, ok := h.l.Renew(in.time())
+		renew := h.l.Renew
+		if in.option("along", "no") == "yes" {
+			renew = h.l.RenewAlong
+		}
+		lease, ok := renew(in.time())
 		if !ok {
 			return "  not now\n"
 		}

@@ -6,12 +6,29 @@ import "time"
 // an unanswered try.
 func (l *Lessee) Renew(now time.Duration) (Lease, bool) {
 	now = l.advance(now)
-	s := &l.session
-	if !l.live() || s.revoked || now < l.renewDue() {
+	if !l.renewable() || now < l.renewDue() {
 		return Lease{}, false
 	}
+	return l.try(now), true
+}
+
+// RenewAlong returns the lease if it is going to be due within TTL/12 of now and no try is
+// unanswered. It is for a call that is made for others anyway: so leases that are renewed
+// together are due together the next time.
+func (l *Lessee) RenewAlong(now time.Duration) (Lease, bool) {
+	now = l.advance(now)
+	if !l.renewable() || l.session.tried > l.session.credited || now < l.renewDue()-l.cfg.TTL/renewAlongPart {
+		return Lease{}, false
+	}
+	return l.try(now), true
+}
+
+func (l *Lessee) renewable() bool { return l.live() && !l.session.revoked }
+
+func (l *Lessee) try(now time.Duration) Lease {
+	s := &l.session
 	s.tried = now
-	return Lease{Session: s.id, Secret: s.secret, Start: now}, true
+	return Lease{Session: s.id, Secret: s.secret, Start: now}
 }
 
 // renewDue is when the lease of the live session is to be renewed.

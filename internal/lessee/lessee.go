@@ -69,6 +69,7 @@ const (
 	marginPart      = 10 // of a TTL: clock rates within 5%
 	renewPart       = 3
 	renewAgainPart  = 10
+	renewAlongPart  = 12
 	acksInOwnFrame  = 1024
 	firstFrameAlloc = 8
 )

@@ -301,7 +301,11 @@ func (w *world) end() {
 
 // shell is what the client's goroutines do when they are awake.
 func (w *world) shell(max int) {
-	if lease, ok := w.l.Renew(w.now()); ok {
+	renew := w.l.Renew
+	if rapid.IntRange(0, 3).Draw(w.t, "along") == 0 {
+		renew = w.l.RenewAlong
+	}
+	if lease, ok := renew(w.now()); ok {
 		w.ups = append(w.ups, up{lease: &lease})
 	}
 	w.l.Advance(w.now())

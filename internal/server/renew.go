@@ -44,8 +44,14 @@ func (s *sessions) Renew(ctx context.Context, req *coordv1.RenewRequest) (*coord
 	}
 	for i, at := range checked.at {
 		out.Renewals[at] = coordv1.Renewal(results[i])
-		if checked.unknown[i] && !s.owns(leases[at]) {
-			out.Renewals[at] = coordv1.Renewal_RENEWAL_OVER
+	}
+	var unknown []*coordv1.Lease
+	for _, at := range checked.unknown {
+		unknown = append(unknown, leases[at])
+	}
+	for i, p := range s.proofs(unknown) {
+		if !p.proven {
+			out.Renewals[checked.unknown[i]] = coordv1.Renewal_RENEWAL_OVER
 		}
 	}
 	return out, nil
@@ -54,8 +60,8 @@ func (s *sessions) Renew(ctx context.Context, req *coordv1.RenewRequest) (*coord
 // checked is the leases of a call that go into the log.
 type checked struct {
 	sessions []park.SessionID
-	at       []int  // where in the call
-	unknown  []bool // not a session here yet: look again after
+	at       []int // where in the call
+	unknown  []int // where in it those are that are of no session here yet: look again after
 	wait     time.Duration
 }
 
@@ -63,31 +69,46 @@ type checked struct {
 // wrong secret stays wrong.
 func (s *sessions) check(leases []*coordv1.Lease, out []coordv1.Renewal) checked {
 	c := checked{wait: gatherLimit}
-	for i, l := range leases {
-		id := park.SessionID(l.GetSessionId())
-		secret, ttl, ok := s.cfg.Replica.lease(id)
-		if ok && !same(secret, l.GetSecret()) || id == 0 {
+	for i, p := range s.proofs(leases) {
+		id := park.SessionID(leases[i].GetSessionId())
+		if p.known && !p.proven || id == 0 {
 			out[i] = coordv1.Renewal_RENEWAL_OVER
 			continue
 		}
-		if ok {
-			c.wait = min(c.wait, ttl/gatherShare)
+		if p.known {
+			c.wait = min(c.wait, p.ttl/gatherShare)
+		} else {
+			c.unknown = append(c.unknown, i)
 		}
 		c.sessions = append(c.sessions, id)
 		c.at = append(c.at, i)
-		c.unknown = append(c.unknown, !ok)
 	}
 	return c
 }
 
-func (s *sessions) owns(l *coordv1.Lease) bool {
-	secret, _, ok := s.cfg.Replica.lease(park.SessionID(l.GetSessionId()))
-	return ok && same(secret, l.GetSecret())
+// A proof is whether a lease is its caller's.
+type proof struct {
+	known  bool // the session lives here
+	proven bool // and the secret is its
+	ttl    time.Duration
 }
 
-func same(known machine.Secret, given []byte) bool {
-	secret := secretOf(given)
-	return subtle.ConstantTimeCompare(known[:], secret[:]) == 1
+// proofs compares the secrets of a call with the machine's, which is asked for all at once:
+// it may be busy with entry after entry.
+func (s *sessions) proofs(leases []*coordv1.Lease) []proof {
+	given := make([]machine.Secret, len(leases))
+	for i, l := range leases {
+		given[i] = secretOf(l.GetSecret())
+	}
+	proofs := make([]proof, len(leases))
+	s.cfg.Replica.leases(func(of func(park.SessionID) (machine.Secret, int64, bool)) {
+		for i, l := range leases {
+			secret, ttl, known := of(park.SessionID(l.GetSessionId()))
+			proven := subtle.ConstantTimeCompare(secret[:], given[i][:]) == 1
+			proofs[i] = proof{known, known && proven, time.Duration(ttl)}
+		}
+	})
+	return proofs
 }
 
 // A gatherer makes one command of the renewals of many calls.

@@ -35,17 +35,20 @@ type Replica struct {
 	// that happened long ago, and was counted then.
 	telemetry atomic.Pointer[telemetry.Server]
 
+	// state is of the last entry. Whoever can do with that asks it, and not the machine:
+	// to be told whether a node leads must not take longer because much is applied.
+	state atomic.Pointer[State]
+
 	mu      sync.Mutex
 	machine *machine.Machine // only Apply and Restore change it
 	applied time.Time        // when that was, here
-	cluster string           // the machine's, so that it need not be asked each time
 	told    park.Clock       // what nextDue last returned: wake if something is due before
 	changed chan struct{}    // closed at the next entry; nil while nobody waits for one
 }
 
 // NewReplica returns a replica of nothing yet.
 func NewReplica() *Replica {
-	return &Replica{
+	r := &Replica{
 		hub:     newHub(),
 		journal: newJournal(maxKept),
 		wake:    make(chan struct{}, 1),
@@ -53,6 +56,8 @@ func NewReplica() *Replica {
 		machine: machine.New(),
 		told:    math.MinInt64,
 	}
+	r.state.Store(&State{})
+	return r
 }
 
 // Apply implements [raftstore.Machine]. It decodes every command before it applies any.
@@ -88,11 +93,16 @@ func (r *Replica) apply(index uint64, increment time.Duration, commands []machin
 // publish tells those who wait that the state is another one. mu is held.
 func (r *Replica) publish() {
 	r.applied = time.Now()
-	if r.cluster == "" {
-		if r.cluster = r.machine.Cluster(); r.cluster != "" {
-			close(r.founded)
-			r.poke()
-		}
+	before := r.state.Swap(&State{
+		Index:   r.machine.Index(),
+		Hash:    r.machine.Hash(),
+		Clock:   r.machine.Clock(),
+		Cluster: r.machine.Cluster(),
+		Counts:  r.machine.Counts(),
+	})
+	if before.Cluster == "" && r.machine.Cluster() != "" {
+		close(r.founded)
+		r.poke()
 	}
 	if due, ok := r.machine.NextDue(); ok && due < r.told {
 		r.told = math.MinInt64 // once
@@ -176,17 +186,8 @@ type State struct {
 }
 
 // State is of one instant, so that hashes of several nodes can be compared by index.
-func (r *Replica) State() State {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return State{
-		Index:   r.machine.Index(),
-		Hash:    r.machine.Hash(),
-		Clock:   r.machine.Clock(),
-		Cluster: r.machine.Cluster(),
-		Counts:  r.machine.Counts(),
-	}
-}
+// It waits for nobody.
+func (r *Replica) State() State { return *r.state.Load() }
 
 // Index is State's.
 func (r *Replica) Index() uint64 { return r.State().Index }
@@ -243,16 +244,11 @@ func (r *Replica) ended(c *keptChange) time.Time {
 }
 
 // clusterID is "" until the cluster is founded.
-func (r *Replica) clusterID() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.cluster
-}
+func (r *Replica) clusterID() string { return r.state.Load().Cluster }
 
-// lease reads what is needed to check a renewal.
-func (r *Replica) lease(session park.SessionID) (secret machine.Secret, ttl time.Duration, ok bool) {
+// leases calls f with what is needed to check the renewals of sessions, all of one instant.
+func (r *Replica) leases(f func(of func(park.SessionID) (secret machine.Secret, ttl int64, ok bool))) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	secret, nanos, ok := r.machine.Lease(session)
-	return secret, time.Duration(nanos), ok
+	f(r.machine.Lease)
 }
