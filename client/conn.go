@@ -21,7 +21,7 @@ const (
 	retryMost     = time.Second
 
 	// suspicionTimeout is how long a suspect has for an answer that it gives at once, or
-	// for any other.
+	// for one to anybody, until another link is looked for.
 	suspicionTimeout = 750 * time.Millisecond
 
 	// maxAttaching is how many sessions take up their streams at the same time: when a
@@ -165,12 +165,17 @@ func (c *conn) runSearch(ctx context.Context) {
 	c.mu.Lock()
 	c.search, c.hint = nil, ""
 	if s.err == nil {
-		c.current = s.link
-		close(c.found)
-		c.found = make(chan struct{})
+		c.use(s.link)
 	}
 	c.mu.Unlock()
 	close(s.done)
+}
+
+// use makes l the current link. mu is held.
+func (c *conn) use(l *link) {
+	c.current = l
+	close(c.found)
+	c.found = make(chan struct{})
 }
 
 // queue waits until a session may take up its stream; dequeue follows it.
@@ -210,24 +215,51 @@ func (c *conn) serveSuspects(ctx context.Context) {
 	for {
 		select {
 		case l := <-c.suspects:
-			st, err := askSuspect(ctx, l)
-			if err != nil || l.stale(st) {
-				c.failed(l, st.GetLeaderAddress())
-			}
+			c.examine(ctx, l)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// askSuspect asks until there is an answer, or not a word to anybody meanwhile: a node that
-// has more to do than it can must not lose its connections over it, and have all that
-// they carried come again.
+// examine asks l whether it is alive. A node that has more to do than it can must not lose
+// its connections over it, to have all that they carried come again: so a silent one is
+// given up only once another link was found, or none in the time that a search has.
+func (c *conn) examine(ctx context.Context, l *link) {
+	st, err := askSuspect(ctx, l)
+	if status.Code(err) != codes.DeadlineExceeded {
+		if err != nil || l.stale(st) {
+			c.failed(l, st.GetLeaderAddress())
+		}
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, searchTimeout)
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		if st, err = l.ask(ctx); err == nil {
+			cancel()
+		}
+	})
+	better, _ := c.find(ctx, "")
+	cancel()
+	asking.Wait()
+	switch answered := err == nil && !l.stale(st); {
+	case answered && better != nil:
+		better.close()
+	case answered:
+	case better != nil:
+		c.replace(l, better)
+	default:
+		c.failed(l, st.GetLeaderAddress())
+	}
+}
+
+// askSuspect asks until there is an answer, or not a word to anybody meanwhile.
 func askSuspect(ctx context.Context, l *link) (*coordv1.StatusResponse, error) {
 	for {
 		heard := l.ear.heard.Load()
 		st, err := askOnce(ctx, l)
-		if err == nil || status.Code(err) != codes.DeadlineExceeded || l.ear.heard.Load() == heard || ctx.Err() != nil {
+		if status.Code(err) != codes.DeadlineExceeded || l.ear.heard.Load() == heard || ctx.Err() != nil {
 			return st, err
 		}
 	}
@@ -237,6 +269,20 @@ func askOnce(ctx context.Context, l *link) (*coordv1.StatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, suspicionTimeout)
 	defer cancel()
 	return l.status(ctx)
+}
+
+// replace has better used in the place of l.
+func (c *conn) replace(l, better *link) {
+	c.mu.Lock()
+	if c.current == l {
+		c.use(better)
+		better = nil
+	}
+	c.mu.Unlock()
+	l.close()
+	if better != nil {
+		better.close()
+	}
 }
 
 // pause waits for a moment before another try, less if a link is found meanwhile.

@@ -9,9 +9,11 @@ import (
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	coordv1 "coordd.dev/api/coord/v1"
 )
@@ -88,6 +90,16 @@ func (l *link) status(ctx context.Context) (*coordv1.StatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	return coordv1.NewClusterServiceClient(l.cc).Status(ctx, &coordv1.StatusRequest{})
+}
+
+// ask asks until there is an answer, another failure than silence, or ctx ends.
+func (l *link) ask(ctx context.Context) (*coordv1.StatusResponse, error) {
+	for {
+		st, err := l.status(ctx)
+		if status.Code(err) != codes.DeadlineExceeded || ctx.Err() != nil {
+			return st, err
+		}
+	}
 }
 
 // fault says why err came of using l.
