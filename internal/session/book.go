@@ -103,8 +103,17 @@ func (b *Book) Attach(s park.SessionID, epoch uint64) { b.change(s).Epoch = epoc
 // Spend makes seq the last of its session.
 func (b *Book) Spend(id park.ID) { b.change(id.Session).Last = id.Seq }
 
-// Stamp renews a lease at clock.
-func (b *Book) Stamp(s park.SessionID, clock park.Clock) { b.change(s).Stamp = clock }
+// Stamp renews a lease at clock. Its alarm moves only if it comes before half of the TTL is
+// over: those of sessions that renew never go off, each of which would be an entry, and
+// most renewals leave them alone.
+func (b *Book) Stamp(s park.SessionID, clock park.Clock) {
+	st := b.change(s)
+	st.Stamp = clock
+	stands := st.alarm
+	if ends := b.ends(s); stands-clock < (ends-clock)/2 {
+		b.place(s, ends)
+	}
+}
 
 // Revoke refuses a session's renewals from now on.
 func (b *Book) Revoke(s park.SessionID) { b.change(s).Revoked = true }

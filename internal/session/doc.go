@@ -8,7 +8,7 @@
 //  2. Every seq up to Last is exactly one of parked (package park), held, kept, over.
 //  3. Open is the number of parked, held and kept calls, at most MaxOpen; releases may
 //     go to twice that, since they are never refused for load (SEMANTICS H1).
-//  4. A lease's place among the alarms may be early: a renewal does not move it, the
+//  4. A lease's place among the alarms may be early: most renewals do not move it, the
 //     apply that meets it does. Every other alarm is exact: a restored book, in which all
 //     are, must end things at the same times. There is one an owner.
 //  5. A session has no stream if its epoch is 0, and then requests: each call that waits or
