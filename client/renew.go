@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -88,7 +89,8 @@ func (c *conn) gather(ctx context.Context) {
 }
 
 // along adds the leases that are going to be due soon to those of a call: sessions that were
-// opened at any time come to be renewed by few calls, and so cost their leader little.
+// opened at any time come to be renewed by few calls, and so cost their leader little. They
+// are in the order in which it has them.
 func (c *conn) along(due []dueLease) []dueLease {
 	c.mu.Lock()
 	couriers := slices.Collect(maps.Keys(c.couriers))
@@ -98,6 +100,7 @@ func (c *conn) along(due []dueLease) []dueLease {
 			due = append(due, dueLease{k, lease})
 		}
 	}
+	slices.SortFunc(due, func(a, b dueLease) int { return cmp.Compare(a.lease.Session, b.lease.Session) })
 	return due
 }
 
@@ -105,17 +108,17 @@ func (c *conn) along(due []dueLease) []dueLease {
 // leader if it fails, until the lessees make their next tries; the answer of a call
 // under way is waited for longer, since a late one counts too.
 func (c *conn) renew(ctx context.Context, leases []dueLease) {
-	patience, longest := leases[0].courier.cfg.ttl, time.Duration(0)
+	patience, longest, began := leases[0].courier.cfg.ttl, time.Duration(0), leases[0].lease.Start
 	req := &coordv1.RenewRequest{Leases: make([]*coordv1.Lease, 0, len(leases))}
 	for _, d := range leases {
 		patience = min(patience, d.courier.cfg.ttl)
 		longest = max(longest, d.courier.cfg.ttl)
+		began = min(began, d.lease.Start)
 		req.Leases = append(req.Leases, &coordv1.Lease{SessionId: d.lease.Session, Secret: d.lease.Secret[:]})
 	}
 	patience /= 10 // the lessees' own
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	began := leases[0].lease.Start
 	for b := newBackOff(); ; {
 		resp, err := c.tryRenew(ctx, req, patience)
 		if err == nil {

@@ -219,13 +219,10 @@ func (m *Machine) NextDue() (at park.Clock, ok bool) { return m.book.NextDue() }
 // Cluster is the cluster's id, "" before Bootstrap.
 func (m *Machine) Cluster() string { return m.cluster }
 
-// Lease is what a proposer must know of a live session to check a Renew.
+// Lease is what a proposer must know of a session, which may be over, to check a Renew.
 func (m *Machine) Lease(s park.SessionID) (secret Secret, ttl int64, ok bool) {
-	if _, live := m.book.Live(s); !live {
-		return Secret{}, 0, false
-	}
-	l, _ := m.book.Lease(s)
-	return l.Secret, l.TTL, true
+	l, ok := m.book.Lease(s)
+	return l.Secret, l.TTL, ok
 }
 
 // Counts are of live records.

@@ -88,7 +88,7 @@ func (s *sessions) check(leases []*coordv1.Lease, out []coordv1.Renewal) checked
 
 // A proof is whether a lease is its caller's.
 type proof struct {
-	known  bool // the session lives here
+	known  bool // there is such a session here, live or over
 	proven bool // and the secret is its
 	ttl    time.Duration
 }

@@ -75,8 +75,7 @@ func (b *Book) ends(s park.SessionID) park.Clock {
 	if st.Over {
 		return st.Forget
 	}
-	l, _ := b.Lease(s)
-	return st.Stamp + park.Clock(l.TTL)
+	return st.Stamp + park.Clock(st.lease.TTL)
 }
 
 // Overdue reports whether a live session's lease had ended by clock.

@@ -19,7 +19,7 @@ const (
 
 // A Book has all sessions. Make it with NewBook.
 type Book struct {
-	leases cow.Table[number, Lease]
+	leases cow.Table[number, *Lease]
 	states cow.Table[number, State]
 	holds  cow.Table[park.ID, Hold]
 	kept   cow.Table[park.ID, Kept]
@@ -29,8 +29,7 @@ type Book struct {
 	requests requests // of the sessions without a stream
 
 	// Derived. A session's alarm stands where its state says.
-	live   int64                     // sessions that are not over
-	names  map[park.SessionID]string // of their leases; a copy has none, which may be another goroutine's
+	live   int64 // sessions that are not over
 	alarms cow.Index[alarm, struct{}]
 }
 
@@ -48,12 +47,11 @@ type desk struct {
 // NewBook returns a book without sessions.
 func NewBook() Book {
 	return Book{
-		leases: cow.NewTable[number, Lease](),
+		leases: cow.NewTable[number, *Lease](),
 		states: cow.NewTable[number, State](),
 		holds:  cow.NewTable[park.ID, Hold](),
 		kept:   cow.NewTable[park.ID, Kept](),
 		alarms: cow.NewIndex[alarm, struct{}](),
-		names:  map[park.SessionID]string{},
 
 		requests: newRequests(),
 	}
@@ -62,22 +60,27 @@ func NewBook() Book {
 // Open begins a session at clock, on the stream of epoch; 0 is a unary one.
 func (b *Book) Open(l Lease, epoch uint64, clock park.Clock) park.SessionID {
 	b.last++
-	b.leases.Put(number(b.last), l)
-	b.names[b.last] = l.Who
+	b.leases.Put(number(b.last), &l)
 	b.file()
-	b.desk = desk{of: b.last, state: State{Epoch: epoch, Stamp: clock}, changed: true}
+	b.desk = desk{of: b.last, state: State{Epoch: epoch, Stamp: clock, lease: &l}, changed: true}
 	b.live++
 	b.place(b.last, clock+park.Clock(l.TTL))
 	return b.last
 }
 
 // Lease returns what a session is; it may be over.
-func (b *Book) Lease(s park.SessionID) (Lease, bool) { return b.leases.Get(number(s)) }
+func (b *Book) Lease(s park.SessionID) (Lease, bool) {
+	l, ok := b.leases.Get(number(s))
+	if !ok {
+		return Lease{}, false
+	}
+	return *l, true
+}
 
 // Who is what a session's lease says of its client; it may be over.
 func (b *Book) Who(s park.SessionID) string {
-	if who, ok := b.names[s]; ok {
-		return who
+	if b.desk.of == s && s != 0 {
+		return b.desk.state.lease.Who
 	}
 	l, _ := b.Lease(s)
 	return l.Who
@@ -144,7 +147,6 @@ func (b *Book) Forget(s park.SessionID) {
 	b.file()
 	b.desk = desk{}
 	b.leases.Delete(number(s))
-	delete(b.names, s)
 	b.states.Delete(number(s))
 }
 
@@ -244,7 +246,7 @@ func (b *Book) Copy() Book {
 	c := *b
 	c.leases, c.states = b.leases.Copy(), b.states.Copy()
 	c.holds, c.kept = b.holds.Copy(), b.kept.Copy()
-	c.alarms, c.names = b.alarms.Copy(), nil
+	c.alarms = b.alarms.Copy()
 	c.requests = b.requests.copy()
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -336,25 +337,46 @@ func anyBook(t *rapid.T) {
 	})
 }
 
-// A renewal does not move the alarm; the one who asks what is due does.
+// A renewal moves the alarm only if it is near; else the one who asks what is due does.
 func TestAlarmsAreLazy(t *testing.T) {
 	b := session.NewBook()
 	s := b.Open(session.Lease{TTL: 10}, 1, 0)
-	b.Stamp(s, 7)
-	if at, _ := b.NextDue(); at != 10 {
-		t.Errorf("the alarm stands at %d, the renewal has moved it", at)
+	stands := func(when string, want park.Clock) {
+		t.Helper()
+		if at, _ := b.NextDue(); at != want {
+			t.Errorf("%s the alarm stands at %d, should at %d", when, at, want)
+		}
 	}
-	if id, ok := b.Due(16); ok {
-		t.Errorf("%v is due at 16", id)
+	b.Stamp(s, 5)
+	stands("renewed with half of its TTL to go", 10)
+	if id, ok := b.Due(14); ok {
+		t.Errorf("%v is due at 14", id)
 	}
-	if at, _ := b.NextDue(); at != 17 {
-		t.Errorf("the alarm stands at %d, should have moved to 17", at)
+	stands("met early", 15)
+	b.Stamp(s, 11)
+	stands("renewed with less to go", 21)
+	if id, ok := b.Due(20); ok {
+		t.Errorf("%v is due at 20", id)
 	}
-	if id, ok := b.Due(17); !ok || id.Session != s {
-		t.Errorf("%v %v is due at 17", id, ok)
+	if id, ok := b.Due(21); !ok || id.Session != s {
+		t.Errorf("%v %v is due at 21", id, ok)
 	}
-	if b.Overdue(s, 16) || !b.Overdue(s, 17) {
-		t.Error("a lease of 10 that was renewed at 7 ends at 17")
+	if b.Overdue(s, 20) || !b.Overdue(s, 21) {
+		t.Error("a lease of 10 that was renewed at 11 ends at 21")
+	}
+}
+
+// A snapshot that has a session's state and not its lease is none that was saved.
+func TestRestoreRefusesStateWithoutLease(t *testing.T) {
+	records := [][]byte{{1}, {0}, {1}, append([]byte{1}, session.State{Epoch: 1}.Append(nil)...), {0}, {0}}
+	b := session.NewBook()
+	err := b.Restore(func() (*wire.Decoder, error) {
+		d := wire.NewDecoder(records[0])
+		records = records[1:]
+		return d, nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "no lease") {
+		t.Errorf("restored with %v", err)
 	}
 }
 

@@ -30,12 +30,9 @@ func (b *Book) Check(calls map[park.ID]park.Clock) error {
 	if n := b.alarms.Len() - found; n != b.states.Len() || n != b.leases.Len() {
 		return fmt.Errorf("%d alarms, %d states, %d leases of sessions", n, b.states.Len(), b.leases.Len())
 	}
-	if len(b.names) != b.leases.Len() {
-		return fmt.Errorf("%d names of %d leases", len(b.names), b.leases.Len())
-	}
-	for s, l := range b.leases.All() {
-		if who := b.Who(park.SessionID(s)); who != l.Who {
-			return fmt.Errorf("session %v is of %q, its lease of %q", s, who, l.Who)
+	for s, st := range b.states.All() {
+		if l, ok := b.leases.Get(s); !ok || l != st.lease {
+			return fmt.Errorf("session %v has another lease than its state says", park.SessionID(s))
 		}
 	}
 	return errors.Join(b.leases.Check(), b.states.Check(), b.holds.Check(), b.kept.Check(), b.checkRequests())

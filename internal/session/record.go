@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"fmt"
 
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/wire"
@@ -29,8 +30,9 @@ type State struct {
 	Revoked bool
 	Over    bool // it ended
 
-	// alarm is where the session's alarm stands. It is derived, and in no encoding.
-	alarm park.Clock
+	// Derived, and in no encoding.
+	alarm park.Clock // where the session's stands
+	lease *Lease     // the session's, so that a renewal need not look for it
 }
 
 // A Hold is what a call took. Its arms are never changed in place.
@@ -74,7 +76,8 @@ func (l Lease) Append(b []byte) []byte {
 	return wire.AppendString(b, l.Who)
 }
 
-func decodeLease(d *wire.Decoder) (l Lease) {
+func decodeLease(d *wire.Decoder) *Lease {
+	l := new(Lease)
 	d.Fill(l.Secret[:])
 	l.Instance = d.Uint(maxUint)
 	l.TTL = d.Int()
@@ -167,7 +170,7 @@ func (b *Book) Restore(take func() (*wire.Decoder, error)) error {
 		}
 		return number(n)
 	}
-	if err := b.leases.Restore(take, func(d *wire.Decoder) (number, Lease) { return num(d), decodeLease(d) }); err != nil {
+	if err := b.leases.Restore(take, func(d *wire.Decoder) (number, *Lease) { return num(d), decodeLease(d) }); err != nil {
 		return err
 	}
 	if err := b.states.Restore(take, func(d *wire.Decoder) (number, State) { return num(d), decodeState(d) }); err != nil {
@@ -179,14 +182,18 @@ func (b *Book) Restore(take func() (*wire.Decoder, error)) error {
 	if err := b.kept.Restore(take, func(d *wire.Decoder) (park.ID, Kept) { return park.DecodeID(d), decodeKept(d) }); err != nil {
 		return err
 	}
-	for s, l := range b.leases.All() {
-		b.names[park.SessionID(s)] = l.Who
-	}
-	for _, s := range collect(b.states.All()) {
-		if _, live := b.Live(park.SessionID(s)); live {
+	for _, n := range collect(b.states.All()) {
+		s := park.SessionID(n)
+		l, ok := b.leases.Get(n)
+		if !ok {
+			return fmt.Errorf("session %v has no lease", s)
+		}
+		st := b.change(s)
+		st.lease = l
+		if !st.Over {
 			b.live++
 		}
-		b.place(park.SessionID(s), b.ends(park.SessionID(s)))
+		b.place(s, b.ends(s))
 	}
 	for id, h := range b.holds.All() {
 		if h.Free != 0 {

@@ -49,6 +49,7 @@ type Engine struct {
 	shutdown   func() raft.Future // of raft, which tells only the first caller its end
 
 	closing sync.Once
+	hurry   chan struct{} // closed by Close
 
 	mu       sync.Mutex
 	refusing bool          // no more calls of raft
@@ -73,9 +74,10 @@ func Open(cfg Config) (*Engine, error) {
 		observed:    make(chan raft.Observation, 1),
 		moved:       make(chan struct{}, 1),
 		snapshotDue: make(chan struct{}, 1),
+		hurry:       make(chan struct{}),
 		drained:     make(chan struct{}),
 	}
-	e.fsm = &fsm{machine: cfg.Machine, failure: e.failure, moved: e.applied}
+	e.fsm = &fsm{machine: cfg.Machine, failure: e.failure, moved: e.applied, hurry: e.hurry}
 	if err := e.start(); err != nil {
 		return nil, fmt.Errorf("open raft: %w", err)
 	}
@@ -273,6 +275,7 @@ func (e *Engine) Close() error {
 }
 
 func (e *Engine) close() error {
+	close(e.hurry)
 	e.drain()
 	// The connections first: raft waits for its calls of peers, which wait for those.
 	shutdown := e.shutdown()

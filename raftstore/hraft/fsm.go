@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -24,6 +25,7 @@ type fsm struct {
 	machine raftstore.Machine
 	failure *failure
 	moved   func(position, int64) // told the new position and the bytes it took
+	hurry   <-chan struct{}       // closed when a snapshot is to be written without rests
 
 	mu sync.Mutex
 	at position // the last entry applied, or passed over
@@ -100,7 +102,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if err := f.failure.get(); err != nil {
 		return nil, err
 	}
-	return frozen{f.machine.Snapshot()}, nil
+	return frozen{f.machine.Snapshot(), f.hurry}, nil
 }
 
 // Restore is part of raft.FSM. The Machine verifies, then swaps; if it does not, raft
@@ -118,11 +120,14 @@ func (f *fsm) Restore(source io.ReadCloser) error {
 }
 
 // A frozen is a snapshot of the Machine on its way to the store.
-type frozen struct{ state raftstore.Snapshot }
+type frozen struct {
+	state raftstore.Snapshot
+	hurry <-chan struct{}
+}
 
 // Persist is part of raft.FSMSnapshot. raft closes the sink, or cancels it on error.
 func (s frozen) Persist(sink raft.SnapshotSink) error {
-	w := newFrameWriter(sink)
+	w := newFrameWriter(&pacedWriter{w: sink, hurry: s.hurry, since: time.Now()})
 	if err := s.state.Persist(w); err != nil {
 		return fmt.Errorf("persist snapshot: %w", err)
 	}
