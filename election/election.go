@@ -74,10 +74,10 @@ func (r *Room) First(from park.Object) (park.Object, bool) {
 // Copy returns a copy, in O(1).
 func (r *Room) Copy() Room { return Room{r.leaders.Copy()} }
 
-// Rehold puts the leaderships of a snapshot back into a room that has none. It reports
-// false if an election has two leaders.
-func (r *Room) Rehold(holds iter.Seq2[park.ID, park.Arm]) bool {
-	return r.leaders.Fill(func(yield func(park.Object, park.ID) bool) {
+// Rehold puts the leaderships of a snapshot back into a room that has none; there are n.
+// It reports false if an election has two leaders.
+func (r *Room) Rehold(n int, holds iter.Seq2[park.ID, park.Arm]) bool {
+	return r.leaders.Fill(n, func(yield func(park.Object, park.ID) bool) {
 		for id, a := range holds {
 			if !yield(a.On, id) {
 				return

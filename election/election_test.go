@@ -103,7 +103,7 @@ func anyRoom(t *rapid.T) {
 		"copy": func(*rapid.T) { copied, then = r.Copy(), slices.Clone(p) },
 		"restore": func(*rapid.T) {
 			r = election.NewRoom()
-			ok := r.Rehold(func(yield func(park.ID, park.Arm) bool) {
+			ok := r.Rehold(len(p), func(yield func(park.ID, park.Arm) bool) {
 				for _, l := range p {
 					if !yield(l.id, candidate(l.on.Name, "v")) {
 						return
@@ -163,7 +163,7 @@ func TestRoomLimit(t *testing.T) {
 		t.Skip("fills the room")
 	}
 	r := election.NewRoom()
-	r.Rehold(func(yield func(park.ID, park.Arm) bool) {
+	r.Rehold(election.MaxLed, func(yield func(park.ID, park.Arm) bool) {
 		for n := 0; n < election.MaxLed && yield(id(n), candidate(fmt.Sprint(n), "")); n++ {
 		}
 	})

@@ -220,9 +220,9 @@ func (r *Room) Restore(take func() (*wire.Decoder, error)) error {
 }
 
 // Rehold puts the holds of a snapshot back, whose permits are counted already, into a room
-// that has none. It reports false if a call holds an object twice.
-func (r *Room) Rehold(holds iter.Seq2[park.ID, park.Arm]) bool {
-	return r.holders.Fill(func(yield func(spot, Share) bool) {
+// that has none; there are n. It reports false if a call holds an object twice.
+func (r *Room) Rehold(n int, holds iter.Seq2[park.ID, park.Arm]) bool {
+	return r.holders.Fill(n, func(yield func(spot, Share) bool) {
 		for id, a := range holds {
 			if !yield(spot{a.On, id}, Share{a.Shared, a.N}) {
 				return

@@ -271,7 +271,7 @@ func restored(t *rapid.T, r *lock.Room, holds map[park.ID][]park.Arm) lock.Room 
 	if err != nil {
 		t.Fatal(err)
 	}
-	ok := again.Rehold(func(yield func(park.ID, park.Arm) bool) {
+	ok := again.Rehold(len(holds), func(yield func(park.ID, park.Arm) bool) {
 		for id, arms := range holds {
 			if !yield(id, arms[0]) {
 				return

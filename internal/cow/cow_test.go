@@ -116,7 +116,7 @@ func TestFill(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		model := rapid.MapOf(rapid.IntRange(0, 1000), rapid.Int()).Draw(t, "model")
 		index := cow.NewIndex[key, int]()
-		if !index.Fill(func(yield func(key, int) bool) {
+		if !index.Fill(len(model), func(yield func(key, int) bool) {
 			for k, v := range model {
 				if !yield(key(k), v) {
 					return
@@ -138,7 +138,7 @@ func TestFill(t *testing.T) {
 		}
 	})
 	twice := cow.NewIndex[key, int]()
-	if twice.Fill(func(yield func(key, int) bool) { _ = yield(2, 0) && yield(1, 0) && yield(2, 1) }) {
+	if twice.Fill(0, func(yield func(key, int) bool) { _ = yield(2, 0) && yield(1, 0) && yield(2, 1) }) {
 		t.Error("a key that comes twice is taken")
 	}
 }

@@ -77,9 +77,10 @@ func (x *Index[K, V]) Copy() Index[K, V] { return Index[K, V]{x.tree.Copy()} }
 
 // Fill puts entries with distinct keys, in any order, into an index that is empty. Where
 // they are many it is several times faster than Put of each, which would go all over the
-// tree. It reports false if two keys are equal.
-func (x *Index[K, V]) Fill(entries iter.Seq2[K, V]) bool {
-	var all []entry[K, V]
+// tree. n is how many they are: making room for more as they come would take as long as
+// all the rest. It reports false if two keys are equal.
+func (x *Index[K, V]) Fill(n int, entries iter.Seq2[K, V]) bool {
+	all := make([]entry[K, V], 0, n)
 	for k, v := range entries {
 		all = append(all, entry[K, V]{k, v})
 	}

@@ -42,11 +42,11 @@ func (c *caller) op(op machine.Op) machine.Command {
 	return &c.frame
 }
 
-// locks are names and the ops that lock them.
+// locks are names, in no order, and the ops that lock them.
 func locks(n int) []machine.Op {
 	ops := make([]machine.Op, n)
 	for i := range ops {
-		ops[i] = lockOp(fmt.Sprintf("tenant-%03d/job-%07d", i%1000, i))
+		ops[i] = lockOp(fmt.Sprintf("tenant-%03d/job-%016x", i%1000, rand.Uint64()))
 	}
 	return ops
 }

@@ -60,7 +60,13 @@ func (m *Machine) rehold() error {
 			}
 		}
 	}
-	if !m.locks.Rehold(of(false)) || !m.elections.Rehold(of(true)) {
+	count := func(holds iter.Seq2[park.ID, park.Arm]) (n int) {
+		for range holds {
+			n++
+		}
+		return n
+	}
+	if !m.locks.Rehold(count(of(false)), of(false)) || !m.elections.Rehold(count(of(true)), of(true)) {
 		return errors.New("an object is held twice")
 	}
 	return nil
