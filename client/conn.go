@@ -241,7 +241,9 @@ func (c *conn) examine(ctx context.Context, l *link) {
 		}
 	})
 	better, _ := c.find(ctx, "")
-	cancel()
+	if better == nil || better.addr != l.addr {
+		cancel()
+	} // else the node lives, and l has the time that is left
 	asking.Wait()
 	switch answered := err == nil && !l.stale(st); {
 	case answered && better != nil:

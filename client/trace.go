@@ -22,18 +22,19 @@ type tracing struct {
 // startTracing begins the spans of an acquisition of w, if ctx is sampled.
 func startTracing(ctx context.Context, w *want) *tracing {
 	tracer := otel.Tracer("coordd.dev/client")
-	mode := "exclusive"
-	if w.shared || w.ref.Kind == KindSemaphore {
-		mode = "shared"
-	}
-	ctx, hold := tracer.Start(ctx, "coord.hold", trace.WithAttributes(
-		attribute.String("coord.kind", w.ref.Kind.String()),
-		attribute.String("coord.name", w.ref.Name),
-		attribute.String("coord.mode", mode)))
+	ctx, hold := tracer.Start(ctx, "coord.hold")
 	if !hold.SpanContext().IsSampled() {
 		hold.End()
 		return nil
 	}
+	mode := "exclusive" // made only now: where nobody records it would cost as much as the rest
+	if w.shared || w.ref.Kind == KindSemaphore {
+		mode = "shared"
+	}
+	hold.SetAttributes(
+		attribute.String("coord.kind", w.ref.Kind.String()),
+		attribute.String("coord.name", w.ref.Name),
+		attribute.String("coord.mode", mode))
 	_, acquire := tracer.Start(ctx, "coord.acquire")
 	return &tracing{ctx, hold, acquire}
 }
