@@ -52,6 +52,8 @@ A flag beats the environment, the environment beats the file.
 Traces and metrics are exported as OpenTelemetry's variables say, for instance
 OTEL_EXPORTER_OTLP_ENDPOINT; the metrics are also on the admin port, for Prometheus.
 
+Memory is Go's GOGC (default here 200: up to three times what is in use) and GOMEMLIMIT.
+
 Three nodes that form a cluster take the same --join and --bootstrap-expect; they may
 be started in any order, and be started again with the same command line, which is
 then ignored where the cluster knows better.`
