@@ -71,7 +71,7 @@ func sessionBugs() []bug {
 		{"delay-after-unlock", "a lock-delay follows a clean release", []edit{{
 			dir + "frame.go", "	if !m.leave(target) {\n		m.release(target, EndReleased)\n	}\n",
 			"	if !m.leave(target) {\n" +
-				"		if h, ok := m.book.Hold(target); ok && h.Delay > 0 && h.Free == 0 {\n" +
+				"		if h, ok := m.book.Hold(target); ok && h.Terms.Get().Delay > 0 && h.Free == 0 {\n" +
 				"			m.delay(target, h, EndExpired)\n		} else {\n			m.release(target, EndReleased)\n		}\n	}\n",
 		}}},
 		{"no-delay", "a lock-delay is forgotten when its session is replaced", []edit{{
