@@ -46,6 +46,13 @@ type courier struct {
 	idle   chan struct{}         // closed when held falls to 0; nil if nobody waits
 	drain  bool                  // draining is closed
 	left   bool                  // Leave was called
+	untold []lostSession         // what report is to log
+}
+
+// A lostSession is one that ended by itself.
+type lostSession struct {
+	id     uint64
+	reason Reason
 }
 
 // A call is what a user waits for: the lessee's name for it, and where its outcome goes.
@@ -177,7 +184,19 @@ func (k *courier) ended(l *live, reason Reason) {
 	}
 	kick(k.due)
 	if !k.left {
-		k.cfg.network.logger.Warn("session lost", "session", string(sessionID(l.id)), "reason", reason.String())
+		k.untold = append(k.untold, lostSession{l.id, reason})
+	}
+}
+
+// report logs what sessions were lost. The logger is the user's: it may call the client, and
+// it may block, so only run calls report, which keeps neither leases nor contexts waiting.
+func (k *courier) report() {
+	k.mu.Lock()
+	lost := k.untold
+	k.untold = nil
+	k.mu.Unlock()
+	for _, l := range lost {
+		k.cfg.network.logger.Warn("session lost", "session", string(sessionID(l.id)), "reason", l.reason.String())
 	}
 }
 

@@ -42,6 +42,7 @@ func (k *courier) run(ctx context.Context) {
 	b, atOnce := newBackOff(), 0
 	for ctx.Err() == nil {
 		attached, err := k.serve(ctx)
+		k.report()
 		if attached {
 			b.reset()
 			atOnce = 0
@@ -154,6 +155,7 @@ func (k *courier) attach(cut func(error), l *link, stream opStream, a lessee.Att
 	}
 	k.opened(nil)
 	if a.Replaces != 0 {
+		k.report() // its loss comes before
 		k.cfg.network.logger.Info("session opened anew", "session", string(sessionID(resp.GetAttached().GetSessionId())))
 	}
 	kick(k.due)
