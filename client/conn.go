@@ -321,7 +321,11 @@ func (b *backOff) next(err error) time.Duration {
 	if errors.As(err, &u) && u.answered || errors.As(err, &r) && r.reason == coordv1.Reason_REASON_NO_LEADER {
 		return b.election.NextBackOff()
 	}
-	return b.outage.NextBackOff()
+	wait := b.outage.NextBackOff()
+	if r != nil {
+		wait += r.retryAfter // not the greater: what was refused at once must not come at once
+	}
+	return wait
 }
 
 func (b *backOff) reset() {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -30,10 +31,11 @@ const (
 
 // A refused is what the server said of a call that it refused.
 type refused struct {
-	reason   coordv1.Reason // 0 if it came from the network, not from a coordd
-	message  string
-	metadata map[string]string
-	cause    error
+	reason     coordv1.Reason // 0 if it came from the network, not from a coordd
+	message    string
+	metadata   map[string]string
+	retryAfter time.Duration // the least to wait, of one that has too much to do; else 0
+	cause      error
 }
 
 // refusedBy reads the error of a call.
@@ -41,9 +43,14 @@ func refusedBy(err error) *refused {
 	st := status.Convert(err)
 	r := &refused{message: st.Message(), cause: err}
 	for _, d := range st.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
-			r.reason = coordv1.Reason(coordv1.Reason_value["REASON_"+info.GetReason()])
-			r.metadata = info.GetMetadata()
+		switch d := d.(type) {
+		case *errdetails.ErrorInfo:
+			if d.GetDomain() == errorDomain {
+				r.reason = coordv1.Reason(coordv1.Reason_value["REASON_"+d.GetReason()])
+				r.metadata = d.GetMetadata()
+			}
+		case *errdetails.RetryInfo:
+			r.retryAfter = min(max(0, d.GetRetryDelay().AsDuration()), retryMost)
 		}
 	}
 	return r

@@ -41,9 +41,9 @@ type opStream = grpc.BidiStreamingClient[coordv1.AttachRequest, coordv1.AttachRe
 func (k *courier) run(ctx context.Context) {
 	b, atOnce := newBackOff(), 0
 	for ctx.Err() == nil {
-		attached, err := k.serve(ctx)
+		useful, err := k.serve(ctx)
 		k.report()
-		if attached {
+		if useful {
 			b.reset()
 			atOnce = 0
 		}
@@ -69,8 +69,10 @@ func (k *courier) opened(err error) {
 	}
 }
 
-// serve runs one stream to its end, and says whether it ever attached.
-func (k *courier) serve(ctx context.Context) (attached bool, err error) {
+// serve runs one stream to its end, and says whether it was of use: it brought an outcome,
+// or lasted. That it attached is not enough: no Attach is refused for load, but the frame
+// that follows is, and every session of a busy cluster would come again at once for ever.
+func (k *courier) serve(ctx context.Context) (useful bool, err error) {
 	l, err := k.conn.leader(ctx)
 	if err != nil {
 		k.tried(err)
@@ -93,13 +95,13 @@ func (k *courier) serve(ctx context.Context) (attached bool, err error) {
 		err = k.attach(cut, l, stream, attach)
 	}
 	dequeue()
-	if attached = err == nil; attached {
+	if err == nil {
 		if !l.leads {
 			k.conn.suspect(l) // the leader may be another by now, and in reach
 		}
-		err = k.carry(ctx, l, stream, attach.Epoch)
+		useful, err = k.carry(ctx, l, stream, attach.Epoch)
 	}
-	return attached, k.streamEnded(ctx, l, attach.Session, err)
+	return useful, k.streamEnded(ctx, l, attach.Session, err)
 }
 
 // tried keeps the latest reason why there is no session, for Dial.
@@ -163,8 +165,9 @@ func (k *courier) attach(cut func(error), l *link, stream opStream, a lessee.Att
 	return nil
 }
 
-// carry moves frames up and outcomes down until the stream ends.
-func (k *courier) carry(ctx context.Context, l *link, stream opStream, epoch uint64) error {
+// carry moves frames up and outcomes down until the stream ends. See serve for useful.
+func (k *courier) carry(ctx context.Context, l *link, stream opStream, epoch uint64) (useful bool, err error) {
+	began := k.clock.now()
 	var writer sync.WaitGroup
 	var unheard atomic.Int64 // when the first was sent since anything came, 0: none
 	ctx, stop := context.WithCancel(ctx)
@@ -175,10 +178,11 @@ func (k *courier) carry(ctx context.Context, l *link, stream opStream, epoch uin
 	for {
 		resp, err := stream.Recv()
 		if err != nil {
-			return err
+			return useful || k.clock.now()-began >= retryMost, err
 		}
 		unheard.Store(0)
 		answers = appendAnswers(answers[:0], resp.GetOutcomes())
+		useful = useful || len(answers) > 0
 		k.mu.Lock()
 		k.lessee.Receive(k.clock.now(), epoch, answers)
 		k.after()
