@@ -34,7 +34,13 @@ func (k *courier) outcome(ctx context.Context, op string, class lessee.Class, c 
 	case o := <-c.done:
 		return o, nil
 	case <-ctx.Done():
-		return lessee.Outcome{}, contextEnded(ctx, op, k.abandon(class, c))
+		also := k.outage()
+		if err := k.abandon(class, c); err != nil && also != nil {
+			also = fmt.Errorf("%w: %w", err, also)
+		} else if err != nil {
+			also = err
+		}
+		return lessee.Outcome{}, contextEnded(ctx, op, also)
 	case <-closed:
 		return lessee.Outcome{}, fmt.Errorf("%s: %w", op, errors.Join(ErrClientClosed, k.abandon(class, c)))
 	}

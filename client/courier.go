@@ -35,7 +35,7 @@ type courier struct {
 
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
-	fault atomic.Pointer[error] // the latest reason why there is no stream
+	fault atomic.Pointer[error] // the latest reason why there is no stream, nil once there is
 
 	mu     sync.Mutex
 	lessee *lessee.Lessee
@@ -105,11 +105,7 @@ func (k *courier) open(ctx context.Context) error {
 	case err := <-k.first:
 		return err
 	case <-ctx.Done():
-		e := &dialError{err: ctx.Err(), cause: context.Cause(ctx)}
-		if p := k.fault.Load(); p != nil {
-			e.fault = *p
-		}
-		return e
+		return &dialError{fault: k.outage(), err: ctx.Err(), cause: context.Cause(ctx)}
 	}
 }
 

@@ -104,8 +104,16 @@ func (k *courier) serve(ctx context.Context) (useful bool, err error) {
 	return useful, k.streamEnded(ctx, l, attach.Session, err)
 }
 
-// tried keeps the latest reason why there is no session, for Dial.
+// tried keeps the latest reason why there is no stream, for those whose ctx ends meanwhile.
 func (k *courier) tried(err error) { k.fault.Store(&err) }
+
+// outage is why there is no stream, nil if there is one or that is not known.
+func (k *courier) outage() error {
+	if p := k.fault.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
 
 // connect begins a stream of the lessee.
 func (k *courier) connect(cut func(error)) (lessee.Attach, bool) {
@@ -155,6 +163,7 @@ func (k *courier) attach(cut func(error), l *link, stream opStream, a lessee.Att
 	if !up {
 		return errLateAnswer
 	}
+	k.fault.Store(nil)
 	k.opened(nil)
 	if a.Replaces != 0 {
 		k.report() // its loss comes before

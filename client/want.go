@@ -153,7 +153,7 @@ func (k *courier) await(ctx context.Context, h *Hold, try bool) error {
 		return h.want.refused(o)
 	case <-ctx.Done():
 		k.release(h)
-		return contextEnded(ctx, h.want.ref.String(), nil)
+		return contextEnded(ctx, h.want.ref.String(), k.outage())
 	case <-patience:
 		k.release(h)
 		return fmt.Errorf("%s: no answer in %v: %w", h.want.ref, tryPatience, ErrUnavailable)
