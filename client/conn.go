@@ -205,9 +205,16 @@ func (c *conn) failed(l *link, hint string) {
 // suspect has l asked whether it is alive and still the one to talk to, because it owes
 // somebody an answer. If not, it has failed.
 func (c *conn) suspect(l *link) {
-	select {
-	case c.suspects <- l:
-	default: // one is being asked, another stands in line
+	for {
+		select {
+		case c.suspects <- l:
+			return
+		default: // another is being asked, and one stands in line: it may be of the past
+		}
+		select {
+		case <-c.suspects:
+		default:
+		}
 	}
 }
 
@@ -226,6 +233,9 @@ func (c *conn) serveSuspects(ctx context.Context) {
 // its connections over it, to have all that they carried come again: so a silent one is
 // given up only once another link was found, or none in the time that a search has.
 func (c *conn) examine(ctx context.Context, l *link) {
+	if !c.uses(l) {
+		return // it has failed already
+	}
 	st, err := askSuspect(ctx, l)
 	if status.Code(err) != codes.DeadlineExceeded {
 		if err != nil || l.stale(st) {
@@ -254,6 +264,13 @@ func (c *conn) examine(ctx context.Context, l *link) {
 	default:
 		c.failed(l, st.GetLeaderAddress())
 	}
+}
+
+// uses reports whether l is the current link.
+func (c *conn) uses(l *link) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current == l
 }
 
 // askSuspect asks until there is an answer, or not a word to anybody meanwhile.
