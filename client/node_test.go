@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
 	coordv1 "coordd.dev/api/coord/v1"
@@ -25,7 +26,7 @@ type scripted struct {
 func (n *scripted) dial(t *testing.T, opts ...client.Option) *client.Client {
 	t.Helper()
 	lis := bufconn.Listen(1 << 16)
-	srv := grpc.NewServer()
+	srv := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second}))
 	coordv1.RegisterSessionServiceServer(srv, n)
 	coordv1.RegisterClusterServiceServer(srv, n)
 	served := make(chan error, 1)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,10 +17,6 @@ import (
 const (
 	// attachTimeout bounds the wait for Attached, which takes a commit.
 	attachTimeout = 3 * time.Second
-
-	// silence is how long a node may say nothing after it was sent something before it is
-	// asked whether it is alive. A parked wait is silent too; so it is asked once.
-	silence = 500 * time.Millisecond
 
 	maxFrameOps = 1024
 	maxAtOnce   = 3 // new tries in a row without a pause
@@ -178,9 +173,9 @@ func (k *courier) attach(cut func(error), l *link, stream opStream, a lessee.Att
 func (k *courier) carry(ctx context.Context, l *link, stream opStream, epoch uint64) (useful bool, err error) {
 	began := k.clock.now()
 	var writer sync.WaitGroup
-	var unheard atomic.Int64 // when the first was sent since anything came, 0: none
+	v := &vigil{clock: k.clock}
 	ctx, stop := context.WithCancel(ctx)
-	writer.Go(func() { k.send(ctx, l, stream, &unheard) })
+	writer.Go(func() { k.send(ctx, l, stream, v) })
 	defer writer.Wait()
 	defer stop()
 	var answers []lessee.Answer
@@ -189,8 +184,8 @@ func (k *courier) carry(ctx context.Context, l *link, stream opStream, epoch uin
 		if err != nil {
 			return useful || k.clock.now()-began >= retryMost, err
 		}
-		unheard.Store(0)
 		answers = appendAnswers(answers[:0], resp.GetOutcomes())
+		v.hears(answers)
 		useful = useful || len(answers) > 0
 		k.mu.Lock()
 		k.lessee.Receive(k.clock.now(), epoch, answers)
@@ -203,7 +198,7 @@ func (k *courier) carry(ctx context.Context, l *link, stream opStream, epoch uin
 // send drains the lessee's frames whenever there may be one; what arrives while one is
 // sent goes into the next. It also watches for silence. An error ends the stream, and
 // the reader learns why.
-func (k *courier) send(ctx context.Context, l *link, stream opStream, unheard *atomic.Int64) {
+func (k *courier) send(ctx context.Context, l *link, stream opStream, v *vigil) {
 	watch := time.NewTimer(silence)
 	defer watch.Stop()
 	watching := true
@@ -212,11 +207,11 @@ func (k *courier) send(ctx context.Context, l *link, stream opStream, unheard *a
 		case <-ctx.Done():
 			return
 		case <-watch.C:
-			since := unheard.Load()
-			silent := k.clock.now() - time.Duration(since)
-			if watching = since != 0 && silent < silence; watching {
-				watch.Reset(silence - silent)
-			} else if since != 0 {
+			wait, ask := v.look()
+			if watching = wait > 0; watching {
+				watch.Reset(wait)
+			}
+			if ask {
 				k.conn.suspect(l)
 			}
 		case <-k.write:
@@ -224,7 +219,7 @@ func (k *courier) send(ctx context.Context, l *link, stream opStream, unheard *a
 			// what they ask for next is one frame and not as many: a frame costs far more
 			// than an op.
 			runtime.Gosched()
-			sent, err := k.sendAll(stream, unheard)
+			sent, err := k.sendAll(stream, v)
 			if err != nil {
 				return
 			}
@@ -237,7 +232,7 @@ func (k *courier) send(ctx context.Context, l *link, stream opStream, unheard *a
 }
 
 // sendAll sends until the lessee has nothing more.
-func (k *courier) sendAll(stream opStream, unheard *atomic.Int64) (sent bool, err error) {
+func (k *courier) sendAll(stream opStream, v *vigil) (sent bool, err error) {
 	for {
 		k.mu.Lock()
 		f, ok := k.lessee.Frame(maxFrameOps)
@@ -247,7 +242,7 @@ func (k *courier) sendAll(stream opStream, unheard *atomic.Int64) (sent bool, er
 			return sent, nil
 		}
 		sent = true
-		unheard.CompareAndSwap(0, max(1, int64(k.clock.now())))
+		v.sends(f)
 		for _, req := range requestsOf(f) {
 			if err := stream.Send(req); err != nil {
 				return sent, fmt.Errorf("send a frame: %w", err)
