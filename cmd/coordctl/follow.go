@@ -25,8 +25,10 @@ const (
 	retryMost  = time.Second
 )
 
-// errSilent is why a stream was given up.
-var errSilent = errors.New("nothing heard")
+var (
+	errSilent = errors.New("nothing heard")                // for so long that the stream was given up
+	errMoved  = errors.New("another node answered a look") // and is followed from now on
+)
 
 // A following is a watch over all the streams that it takes.
 type following struct {
@@ -61,12 +63,14 @@ func (f *following) run(ctx context.Context) error {
 			f.say("%s: the cluster counts its changes anew; beginning again", f.what)
 			f.req.After = 0
 			continue
-		case !elsewhere(err),
+		case errors.Is(err, errMoved):
+			continue
+		case !unanswered(err) && !elsewhere(err),
 			!f.begun && tries >= len(f.nodes.targets):
-			return callError(f.what, f.nodes.String(), err)
+			return f.failure(err)
 		}
 		if f.begun && !f.told && time.Since(since) > quiet {
-			f.say("%s: cut off from %s: %s; trying again", f.what, f.nodes, callError(f.what, f.nodes.String(), err).why)
+			f.say("%s: cut off from %s: %s; trying again", f.what, f.nodes, f.failure(err).why)
 			f.told = true
 		}
 		f.nodes.next()
@@ -82,6 +86,21 @@ func (f *following) run(ctx context.Context) error {
 
 func (f *following) say(format string, args ...any) {
 	fmt.Fprintf(f.nodes.app.stderr, "coordctl: "+format+"\n", args...)
+}
+
+// failure gives the end of a stream its words.
+func (f *following) failure(err error) *failure {
+	if fail, ok := errors.AsType[*failure](err); ok {
+		return fail
+	}
+	return callError(f.what, f.nodes.String(), err)
+}
+
+// unanswered reports whether err is of a look at what has changed to which no node had an
+// answer. That is an outage like any other.
+func unanswered(err error) bool {
+	fail, ok := errors.AsType[*failure](err)
+	return ok && (fail.code == exitUnavailable || fail.code == exitTimeout)
 }
 
 // An ending is an error that ends the whole, not one stream.
@@ -119,14 +138,19 @@ func (f *following) stream(ctx context.Context) (heard bool, err error) {
 		if f.begun && anew && r.GetPresent() == nil {
 			r.Skipped = r.GetRevision() // nothing had happened yet before the cut
 		}
-		heard, f.begun = true, true
-		if err := f.hear(ctx, r, anew || r.GetSkipped() > 0); err != nil {
+		if err := f.hear(ctx, r, anew || r.GetSkipped() > 0); unanswered(err) {
+			return heard, err // after stays, so that r comes again
+		} else if err != nil {
 			return heard, &ending{err}
 		}
+		heard, f.begun = true, true
 		if gone(f.nodes.app.stdout) {
 			return heard, &ending{unwritten(syscall.EPIPE)}
 		}
 		f.req.After = max(f.req.GetAfter(), r.GetRevision())
+		if now, err := f.nodes.conn(); err != nil || now != conn {
+			return heard, errMoved // conn is closed
+		}
 		silence.Reset(watchSilence)
 	}
 }

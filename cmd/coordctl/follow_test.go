@@ -21,6 +21,7 @@ import (
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/client"
 	"coordd.dev/coordtest"
+	"coordd.dev/internal/server"
 )
 
 // startWatch runs coordctl as a process and returns what it writes after its first line.
@@ -76,6 +77,66 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok || exit.ExitCode() != exitSignal+int(syscall.SIGPIPE) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A script is what a node says on one stream of a watch, which is to begin after a revision.
+func script(t *testing.T, after uint64, said ...*coordv1.WatchResponse) func(*coordv1.WatchRequest, func(*coordv1.WatchResponse)) error {
+	return func(req *coordv1.WatchRequest, send func(*coordv1.WatchResponse)) error {
+		if req.GetAfter() != after {
+			t.Errorf("after %d, not %d", req.GetAfter(), after)
+		}
+		for _, r := range said {
+			send(r)
+		}
+		return status.Error(codes.Internal, "the end")
+	}
+}
+
+// A watch goes on if nobody answers for a moment what it asks when it hears of a change,
+// and asks again.
+func TestWatchOverALookThatFails(t *testing.T) {
+	noLeader := server.Error(coordv1.Reason_REASON_NO_LEADER, "no leader", nil)
+	overloaded := server.Error(coordv1.Reason_REASON_OVERLOADED, "busy", nil)
+	change := &coordv1.WatchResponse{Revision: 7, Changes: []*coordv1.ObjectChange{
+		{Revision: 7, Kind: coordv1.Kind_KIND_LOCK, Name: "deploy"},
+	}}
+	first := &coordv1.WatchResponse{Revision: 6}
+	skipped := &coordv1.WatchResponse{Revision: 9, Skipped: 3}
+	for _, tc := range []struct {
+		args  string
+		said  *coordv1.WatchResponse
+		shown string
+		lines int
+	}{
+		{"describe lock deploy", change, `"name":"deploy"`, 2},
+		{"get locks", skipped, `"type":"present"`, 2},
+	} {
+		node := &inspected{explain: busy(1), refusals: []error{nil, noLeader, overloaded}}
+		node.explain.Description.Revision = 6
+		node.objects = append(node.objects, lockOf("deploy"))
+		node.streams = append(node.streams, script(t, 0, first, tc.said), script(t, 6, tc.said), script(t, 6, tc.said))
+		code, out, errs := node.ctl(t, append(strings.Fields(tc.args), "-w", "-o", "json")...)
+		if n := strings.Count(out, tc.shown); code != exitFailed || n != tc.lines || !strings.Contains(errs, "the end") {
+			t.Errorf("%s: %d, shown %d times:\n%s%s", tc.args, code, n, out, errs)
+		}
+	}
+}
+
+// A watch follows the node that answers what it asks.
+func TestWatchMovesToWhoAnswers(t *testing.T) {
+	first := &coordv1.WatchResponse{Revision: 6}
+	change := &coordv1.WatchResponse{Revision: 7, Changes: []*coordv1.ObjectChange{{Revision: 7}}}
+	alone, well := &inspected{}, &inspected{explain: busy(1)}
+	alone.refusals = []error{server.Error(coordv1.Reason_REASON_NO_LEADER, "no leader", nil)}
+	alone.streams = append(alone.streams, script(t, 0, first))
+	well.streams = append(well.streams, script(t, 6, change))
+	well.explain.Description.Revision = 6
+	var out, errs bytes.Buffer
+	endpoints := alone.serve(t) + "," + well.serve(t)
+	code := run(t.Context(), []string{"--endpoints", endpoints, "--timeout", "60", "describe", "lock", "deploy", "-w", "-o", "json"}, nil, &out, &errs, nil)
+	if n := strings.Count(out.String(), "\n"); code != exitFailed || n != 2 {
+		t.Errorf("%d, shown %d times:\n%s%s", code, n, &out, &errs)
 	}
 }
 

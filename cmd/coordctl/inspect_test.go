@@ -32,6 +32,7 @@ type inspected struct {
 	explain  *coordv1.ExplainObjectResponse
 	past     []*coordv1.PastHold
 	streams  []func(*coordv1.WatchRequest, func(*coordv1.WatchResponse)) error // one after another
+	refusals []error                                                           // of looks, one after another; then none
 	mu       sync.Mutex
 	calls    []string
 	watching int
@@ -43,8 +44,20 @@ func (i *inspected) called(what string) {
 	i.calls = append(i.calls, what)
 }
 
+func (i *inspected) refusal() (err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.refusals) > 0 {
+		err, i.refusals = i.refusals[0], i.refusals[1:]
+	}
+	return err
+}
+
 func (i *inspected) ListObjects(_ context.Context, req *coordv1.ListObjectsRequest) (*coordv1.ListObjectsResponse, error) {
 	i.called("list " + req.GetPrefix())
+	if err := i.refusal(); err != nil {
+		return nil, err
+	}
 	from, _ := strconv.Atoi(req.GetPageToken()) // "" is 0
 	out := &coordv1.ListObjectsResponse{Index: 7}
 	for n := from; n < len(i.objects); n++ {
@@ -71,6 +84,9 @@ func (i *inspected) has(kind coordv1.Kind, name string) error {
 
 func (i *inspected) DescribeObject(_ context.Context, req *coordv1.DescribeObjectRequest) (*coordv1.DescribeObjectResponse, error) {
 	i.called("describe")
+	if err := i.refusal(); err != nil {
+		return nil, err
+	}
 	return &coordv1.DescribeObjectResponse{Description: i.explain.GetDescription()}, i.has(req.GetKind(), req.GetName())
 }
 
