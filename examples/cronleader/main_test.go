@@ -99,6 +99,17 @@ func TestToldToStop(t *testing.T) {
 	}
 }
 
+// A replica that cannot go on says why, at once.
+func TestRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := coordtest.NewCluster(t, 1)
+		r := &replica{name: strings.Repeat("long", 4096), every: time.Hour, say: func(string) {}}
+		if err := r.run(t.Context(), cluster.Dial()); !errors.Is(err, client.ErrInvalid) {
+			t.Error(err)
+		}
+	})
+}
+
 // A leader that is cut off stops its job before the other begins one, and leads again
 // when it can.
 func TestCutOff(t *testing.T) {

@@ -29,7 +29,9 @@ func (r *replica) run(ctx context.Context, c *client.Client) error {
 	e := c.Election("cronleader")
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	watching.Go(func() { r.watch(ctx, e) })
+	watch, stop := context.WithCancel(ctx)
+	defer stop() // run may end with an error, and ctx live
+	watching.Go(func() { r.watch(watch, e) })
 	for {
 		l, err := e.Campaign(ctx, r.name)
 		if ctx.Err() != nil {
