@@ -82,7 +82,9 @@ func (a *app) status(ctx context.Context) error {
 		ready = ready || views[i].Ready
 	}
 	if !answered {
-		return callError("status", strings.Join(targets, ","), errs[0])
+		fail := callError("status", strings.Join(targets, ","), errs[0])
+		fail.code = exitUnavailable // whatever it is that does not answer as a node does
+		return fail
 	}
 	if err := a.render(struct {
 		Nodes []nodeView `json:"nodes"`
