@@ -264,6 +264,7 @@ func (t *attempt) end(ctx context.Context, c *client.Client, hold holding) {
 	known := hold == nil || errors.Is(hold.Err(), client.ErrLost) // then all is said
 	if hold != nil {
 		err = hold.Unlock(ctx)
+		known = known || errors.Is(err, client.ErrLost) // it was lost meanwhile
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- c.Close() }() // ends by itself, or with the process
