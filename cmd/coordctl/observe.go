@@ -34,12 +34,17 @@ func (a *app) observe(ctx context.Context, name string, limit time.Duration) err
 	defer cancel(nil)
 	stop := interruptOn(cancel)
 	defer stop()
+	unread := whenGone(a.stdout, func() { cancel(unwritten(syscall.EPIPE)) })
+	defer unread()
 	c, err := w.connect(ctx, limit)
 	if err == nil {
 		err = errors.Join(w.print(ctx, c), c.Close())
 	}
 	if i, ok := errors.AsType[*interrupted](context.Cause(ctx)); ok {
 		return exitCode(exitSignal + int(i.sig))
+	}
+	if gone, ok := errors.AsType[exitCode](context.Cause(ctx)); ok {
+		return gone
 	}
 	return err
 }
@@ -101,7 +106,7 @@ func (w *watcher) connect(ctx context.Context, limit time.Duration) (*client.Cli
 	return c, nil
 }
 
-// print writes a line for every state, at once. To stop when nobody reads is no failure.
+// print writes a line for every state, at once.
 func (w *watcher) print(ctx context.Context, c *client.Client) error {
 	for l, err := range c.Election(w.name).Observe(ctx) {
 		if err != nil {
@@ -111,11 +116,8 @@ func (w *watcher) print(ctx context.Context, c *client.Client) error {
 		if l.Missed > 0 {
 			w.say("%s may have been missed before this", plural(int(l.Missed), "change"))
 		}
-		switch _, err := fmt.Fprintln(w.stdout, w.line(l)); {
-		case errors.Is(err, syscall.EPIPE):
-			return nil
-		case err != nil:
-			return &failure{what: "write " + w.title(), why: err.Error(), code: exitFailed}
+		if err := w.text(w.line(l) + "\n"); err != nil {
+			return err
 		}
 	}
 	return nil

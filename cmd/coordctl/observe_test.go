@@ -106,6 +106,25 @@ func TestObserverRidesOutAnOutage(t *testing.T) {
 	}
 }
 
+// An observer ends with its reader, though nothing happens that it could write.
+func TestObserverEndsWithItsReader(t *testing.T) {
+	cmd := coordctl(coordtest.New(t).Target(), "--timeout", "60", "elect", "--observe", "cron")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	wantLine(t, bufio.NewScanner(stdout), "vacant")
+	_ = stdout.Close()
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitSignal+int(syscall.SIGPIPE) {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 func wantLine(t *testing.T, s *bufio.Scanner, want string) {
 	t.Helper()
 	for more := true; more; more = slowReports.MatchString(s.Text() + "\n") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 
@@ -24,6 +25,39 @@ func gone(w io.Writer) bool {
 	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
 	n, err := unix.Poll(fds, 0)
 	return err == nil && n > 0 && fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0
+}
+
+// whenGone calls f once nobody reads w any more, unless the returned function is called
+// before. That waits for an f that runs.
+func whenGone(w io.Writer, f func()) (stop func()) {
+	file, ok := w.(*os.File)
+	if !ok {
+		return func() {}
+	}
+	end, wake, err := os.Pipe() // poll hears of it when wake is closed
+	if err != nil {
+		return func() {} // writing will tell
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fds := []unix.PollFd{{Fd: int32(file.Fd())}, {Fd: int32(end.Fd())}}
+		for {
+			_, err := unix.Poll(fds, -1)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if err == nil && fds[0].Revents != 0 && fds[1].Revents == 0 {
+				f()
+			}
+			return
+		}
+	}()
+	return func() {
+		_ = wake.Close() // fails only if it is closed already
+		<-done
+		_ = end.Close()
+	}
 }
 
 // hasControllingTerminal reports whether a terminal sends this process its signals.
