@@ -113,7 +113,8 @@ func (n *nodes) try(ctx context.Context, left int, f func(context.Context, grpc.
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.app.shareOf(ctx, left))
+	deadline, _ := ctx.Deadline() // ask gives one
+	ctx, cancel := context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
 	defer cancel()
 	return f(ctx, conn)
 }
@@ -145,14 +146,6 @@ func changing(err error) error {
 
 // outcomeUnknown is what to do next.
 const outcomeUnknown = "it may have happened or not; look before you repeat it"
-
-func (a *app) shareOf(ctx context.Context, left int) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return time.Duration(a.timeout)
-	}
-	return time.Until(deadline) / time.Duration(left)
-}
 
 // elsewhere reports whether another node may do better.
 func elsewhere(err error) bool {
