@@ -127,6 +127,12 @@ func (n *narrator) run(ctx context.Context) {
 	defer close(n.done)
 	limit := newTimer(n.wait)
 	defer limit.Stop()
+	waiting := ctx
+	if n.wait > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, n.wait) // when limit fires
+		defer cancel()
+	}
 	speak := time.NewTimer(quiet)
 	defer speak.Stop()
 	rewrite, spoken := isTerminal(n.stderr), false
@@ -137,7 +143,7 @@ func (n *narrator) run(ctx context.Context) {
 			n.facts = n.describe(ctx)
 			n.giveUp(errNotInTime)
 		case <-speak.C:
-			if facts := n.describe(ctx); ctx.Err() == nil { // else the wait is over
+			if facts := n.describe(waiting); waiting.Err() == nil { // else the wait is over
 				n.tell(facts, rewrite)
 				spoken = true
 			}
@@ -167,7 +173,7 @@ func (n *narrator) tell(facts string, rewrite bool) {
 
 // describe returns who holds it and how many are ahead of us, "" if there is no answer.
 func (n *narrator) describe(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, n.patience(factsLimit))
+	ctx, cancel := context.WithTimeout(ctx, min(factsLimit, n.patience(factsLimit)))
 	defer cancel()
 	d, err := n.client.Describe(ctx, kinds()[n.want.kind], n.want.name)
 	if err != nil {
