@@ -86,6 +86,9 @@ func (e *Election) LeaderStale(ctx context.Context) (Leader, uint64, error) {
 	if err := checkName(e.name); err != nil {
 		return Leader{}, 0, fmt.Errorf("%s: %w", op, err)
 	}
+	if e.courier.closed() {
+		return Leader{}, 0, fmt.Errorf("%s: %w", op, ErrClientClosed)
+	}
 	var d *coordv1.Description
 	err := e.courier.conn.anyNode(ctx, func(ctx context.Context, l *link) error {
 		resp, err := coordv1.NewInspectServiceClient(l.cc).DescribeObject(ctx, &coordv1.DescribeObjectRequest{

@@ -292,6 +292,9 @@ func TestLeaderStale(t *testing.T) {
 		wantErr(t, err, context.DeadlineExceeded)
 		_, _, err = c.Election("").LeaderStale(t.Context())
 		wantErr(t, err, client.ErrInvalid)
+		_ = c.Close()
+		_, _, err = e.LeaderStale(t.Context())
+		wantErr(t, err, client.ErrClientClosed)
 	})
 }
 
