@@ -25,6 +25,7 @@ const (
 	maxMetadata = 4096 // bytes, of a session and of a note
 	maxNames    = 1024 // of a LockAll
 	maxValue    = 4096 // bytes, of a candidate
+	maxPermits  = 1 << 40
 )
 
 // An Option configures a client.

@@ -157,7 +157,21 @@ func TestSemaphoreRefusals(t *testing.T) {
 		_, err = sem.TryAcquireHold(t.Context(), 1)
 		wantErr(t, err, client.ErrBusy)
 
-		wantErr(t, sem.Resize(t.Context(), 0), client.ErrInvalid)
+		for limit, want := range map[int64]string{
+			-1:        "semaphore x: invalid argument: limit -1 is not within 0 to 1099511627776",
+			1<<40 + 1: "semaphore x: invalid argument: limit 1099511627777 is not within 0 to 1099511627776",
+			0:         "semaphore x: not found: it has no limit yet: give one",
+		} {
+			if err := a.Semaphore("x", limit).Acquire(t.Context(), 1); err == nil || err.Error() != want {
+				t.Error(err)
+			}
+			if p := panicOf(func() { a.Semaphore("x", limit).TryAcquire(1) }); p == nil {
+				t.Errorf("limit %d: no panic", limit)
+			}
+		}
+		for _, limit := range []int64{0, 1<<40 + 1} {
+			wantErr(t, sem.Resize(t.Context(), limit), client.ErrInvalid)
+		}
 		if err := a.Semaphore("new", 0).Resize(t.Context(), 2); err != nil { // stores the limit
 			t.Error(err)
 		}

@@ -173,6 +173,8 @@ func (w *want) refused(o lessee.Outcome) error {
 	case w.ref.Kind == KindSemaphore && out.GetCode() == coordv1.Code_CODE_INVALID && out.GetValue() > 0:
 		return fmt.Errorf("%s: %w: %d permits are more than the limit of %d",
 			w.ref, ErrInvalid, w.permits, out.GetValue())
+	case w.ref.Kind == KindSemaphore && errors.Is(err, ErrNotFound):
+		return fmt.Errorf("%s: %w: it has no limit yet: give one", w.ref, ErrNotFound)
 	case err == nil:
 		return fmt.Errorf("%s: %w: the cluster answered %v", w.ref, ErrUnknown, out.GetCode())
 	}
