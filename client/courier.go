@@ -51,8 +51,8 @@ type courier struct {
 
 // A lostSession is one that ended by itself.
 type lostSession struct {
-	id     uint64
-	reason Reason
+	id  uint64
+	why *LostError
 }
 
 // A call is what a user waits for: the lessee's name for it, and where its outcome goes.
@@ -158,29 +158,26 @@ func (k *courier) after() {
 	if id != 0 {
 		k.live.deadline.Store(int64(deadline))
 	}
-	reason := ReasonExpired
 	for out := k.lessee.Outcomes(); len(out) > 0; out = k.lessee.Outcomes() {
 		for _, o := range out {
-			if o.Verdict == lessee.Lost {
-				reason, _ = lossReason(o.Reason)
-			}
 			k.deliver(o)
 		}
 	}
 	if id != old.id && !old.over() {
-		k.ended(old, reason)
+		k.ended(old, k.lessee.Loss())
 	}
 }
 
 // ended ends what depends on a session that is over. mu is held.
-func (k *courier) ended(l *live, reason Reason) {
-	l.end(k.lossOf(l, reason))
+func (k *courier) ended(l *live, reason lessee.Reason) {
+	why := k.lossOf(l, reason)
+	l.end(why)
 	if k.cut != nil {
 		k.cut(errSessionOver)
 	}
 	kick(k.due)
 	if !k.left {
-		k.untold = append(k.untold, lostSession{l.id, reason})
+		k.untold = append(k.untold, lostSession{l.id, why})
 	}
 }
 
@@ -192,7 +189,11 @@ func (k *courier) report() {
 	k.untold = nil
 	k.mu.Unlock()
 	for _, l := range lost {
-		k.cfg.network.logger.Warn("session lost", "session", string(sessionID(l.id)), "reason", l.reason.String())
+		args := []any{"session", string(sessionID(l.id)), "reason", l.why.Reason.String()}
+		if l.why.Detail != "" {
+			args = append(args, "detail", l.why.Detail)
+		}
+		k.cfg.network.logger.Warn("session lost", args...)
 	}
 }
 
@@ -314,7 +315,7 @@ func (k *courier) close() {
 		}
 	}
 	if !k.live.over() {
-		k.live.end(k.lossOf(k.live, ReasonClosed)) // its stream goes on, for the farewell
+		k.live.end(k.lossOf(k.live, lessee.ReasonClosed)) // its stream goes on, for the farewell
 	}
 	k.after()
 	k.mu.Unlock()
@@ -333,9 +334,10 @@ func (k *courier) close() {
 }
 
 // lossOf is the cause of a session's context when it has ended.
-func (k *courier) lossOf(l *live, reason Reason) *LostError {
+func (k *courier) lossOf(l *live, r lessee.Reason) *LostError {
 	end := l.endedAt(k.clock.now())
-	return &LostError{Reason: reason, At: k.clock.at(end), Held: max(0, end-l.since)}
+	reason, detail := lossReason(r)
+	return &LostError{Reason: reason, Detail: detail, At: k.clock.at(end), Held: max(0, end-l.since)}
 }
 
 // lossReason is the user's reason and detail for the lessee's.

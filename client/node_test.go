@@ -3,6 +3,8 @@ package client_test
 import (
 	"context"
 	"net"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +22,12 @@ type scripted struct {
 	coordv1.UnimplementedClusterServiceServer
 	stream func(attach *coordv1.Attach, s coordv1.SessionService_AttachServer) error // after Attached
 	status func()                                                                    // nil: nothing
+	opened atomic.Uint64                                                             // sessions, which are counted
+}
+
+// Renew says that every session is over.
+func (n *scripted) Renew(_ context.Context, req *coordv1.RenewRequest) (*coordv1.RenewResponse, error) {
+	return &coordv1.RenewResponse{Renewals: slices.Repeat([]coordv1.Renewal{coordv1.Renewal_RENEWAL_OVER}, len(req.GetLeases()))}, nil
 }
 
 // dial opens a session at the node, in a bubble.
@@ -58,7 +66,10 @@ func (n *scripted) Attach(s coordv1.SessionService_AttachServer) error {
 	if err != nil {
 		return err
 	}
-	attached := &coordv1.Attached{SessionId: max(req.GetAttach().GetSessionId(), 1)}
+	attached := &coordv1.Attached{SessionId: req.GetAttach().GetSessionId()}
+	if attached.SessionId == 0 {
+		attached.SessionId = n.opened.Add(1)
+	}
 	if err := s.Send(&coordv1.AttachResponse{Frame: &coordv1.AttachResponse_Attached{Attached: attached}}); err != nil {
 		return err
 	}

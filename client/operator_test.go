@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	coordv1 "coordd.dev/api/coord/v1"
@@ -58,6 +59,38 @@ func TestRevoke(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A session in which nothing is held ends for a reason too.
+func TestWhyAnIdleSessionEnds(t *testing.T) {
+	why := func(t *testing.T, c *client.Client) string {
+		t.Helper()
+		s := c.Session()
+		<-s.Context().Done()
+		lost, _ := errors.AsType[*client.LostError](context.Cause(s.Context()))
+		if lost == nil {
+			t.Fatal(context.Cause(s.Context()))
+		}
+		return strings.TrimSpace(lost.Reason.String() + " " + lost.Detail)
+	}
+	for _, now := range []bool{false, true} {
+		inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
+			c := cluster.Dial()
+			revoke(t, cluster.Dial(), c.Session().ID, now)
+			if got := why(t, c); got != "revoked by an operator" {
+				t.Errorf("now %v: %s", now, got)
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := &scripted{stream: func(_ *coordv1.Attach, s coordv1.SessionService_AttachServer) error {
+			<-s.Context().Done()
+			return nil
+		}}
+		if got := why(t, n.dial(t)); got != "lease expired the cluster has ended the session" {
+			t.Error(got)
+		}
+	})
 }
 
 // logBuffer may be written by several goroutines; written has a token after a write.

@@ -20,6 +20,7 @@ type Lessee struct {
 	parked list // Starts that a revoked session does not carry
 
 	session session
+	lost    Reason // of the session before; 0 if there was none
 	stream  stream
 	old     identity // of the session that the next opening Attach replaces
 	limbo   []*call  // changes sent in it, by call
@@ -91,6 +92,9 @@ func (l *Lessee) Session() (id uint64, deadline time.Duration) {
 	return l.session.id, l.session.deadline
 }
 
+// Loss is why the latest session that was lost was lost; 0 if none was.
+func (l *Lessee) Loss() Reason { return l.lost }
+
 // Margin is how much before the cluster can end it a session is given up here (SEMANTICS
 // A4), Config.EndEarly apart.
 func (l *Lessee) Margin() time.Duration { return l.margin }
@@ -156,6 +160,7 @@ func (l *Lessee) lose(now time.Duration, reason Reason) {
 	case reason == 0:
 		reason = ReasonEnded
 	}
+	l.lost = reason
 	if l.settleAll(reason) {
 		l.notBefore = now + l.cfg.EndEarly + min(l.margin, restMax)
 	}
