@@ -51,7 +51,8 @@ func (r *renewals) take() []dueLease {
 
 // serveRenewals is the one loop that renews the leases of all sessions of the conn. A
 // call has a goroutine, because the next tries do not wait for the answer of the
-// last one (SEMANTICS A3); there are at most renewTries of them a session.
+// last one (SEMANTICS A3): a session makes one every tenth of its TTL at most, and each
+// ends after the longest TTL in it.
 func (c *conn) serveRenewals(ctx context.Context) {
 	var calls sync.WaitGroup
 	defer calls.Wait()
