@@ -66,7 +66,7 @@ func (f *following) run(ctx context.Context) error {
 		case errors.Is(err, errMoved):
 			continue
 		case !unanswered(err) && !elsewhere(err),
-			!f.begun && tries >= len(f.nodes.targets):
+			!f.begun && (unanswered(err) || tries >= len(f.nodes.targets)): // a look asks all nodes
 			return f.failure(err)
 		}
 		if f.begun && !f.told && time.Since(since) > quiet {

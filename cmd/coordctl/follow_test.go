@@ -123,6 +123,27 @@ func TestWatchOverALookThatFails(t *testing.T) {
 	}
 }
 
+// A watch that cannot show what there is does not begin, and each node is asked once.
+func TestWatchThatCannotBegin(t *testing.T) {
+	noLeader := server.Error(coordv1.Reason_REASON_NO_LEADER, "no leader", nil)
+	var asked []string
+	endpoints := make([]string, 2)
+	nodes := make([]*inspected, 2)
+	for i := range nodes {
+		nodes[i] = &inspected{refusals: []error{noLeader, noLeader}}
+		nodes[i].streams = append(nodes[i].streams, script(t, 0, &coordv1.WatchResponse{Revision: 6}))
+		endpoints[i] = nodes[i].serve(t)
+	}
+	var errs bytes.Buffer
+	code := run(t.Context(), []string{"--endpoints", strings.Join(endpoints, ","), "--timeout", "60", "get", "locks", "-w"}, nil, io.Discard, &errs, nil)
+	for _, n := range nodes {
+		asked = append(asked, n.calls...)
+	}
+	if got := strings.Join(asked, ", "); code != exitUnavailable || got != "watch  after 0, list , list " {
+		t.Errorf("%d, asked %q: %s", code, got, &errs)
+	}
+}
+
 // A watch follows the node that answers what it asks.
 func TestWatchMovesToWhoAnswers(t *testing.T) {
 	first := &coordv1.WatchResponse{Revision: 6}
