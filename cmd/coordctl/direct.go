@@ -91,18 +91,23 @@ func (n *nodes) ask(ctx context.Context, what string, f func(context.Context, gr
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(n.app.timeout))
 	defer cancel()
 	unheard := false // a try may have been carried out
-	var err error
+	var failed error // the last, but what a coordd said goes before what the network did
 	for left := len(n.targets); left > 0; left-- {
-		if err = n.try(ctx, left, f); err == nil {
+		err := n.try(ctx, left, f)
+		if err == nil {
 			return nil
 		}
+		if reason(err) != coordv1.Reason_REASON_UNSPECIFIED || reason(failed) == coordv1.Reason_REASON_UNSPECIFIED {
+			failed = err
+		}
 		if !elsewhere(err) {
+			failed = err
 			break
 		}
 		unheard = unheard || mayHaveHappened(err)
 		n.next()
 	}
-	fail := callError(what, n.String(), err)
+	fail := callError(what, n.String(), failed)
 	fail.unheard = unheard
 	return fail
 }

@@ -68,14 +68,14 @@ func TestRevokeCutOff(t *testing.T) {
 	}
 }
 
-// The words that tell are gRPC's own: this is what it says when nobody listens at an
-// address, which is kept from others meanwhile.
-func TestNobodyListensIsNotHappened(t *testing.T) {
+// deafAddress is where nobody listens, and nobody else can.
+func deafAddress(t *testing.T) string {
+	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
+	t.Cleanup(func() { _ = unix.Close(fd) })
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +83,48 @@ func TestNobodyListensIsNotHappened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
-	err = node(t.Context(), addr, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	return fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
+}
+
+// leaderless is a node that knows no leader.
+type leaderless struct {
+	coordv1.UnimplementedSessionServiceServer
+}
+
+func (leaderless) ListSessions(context.Context, *coordv1.ListSessionsRequest) (*coordv1.ListSessionsResponse, error) {
+	return nil, server.Error(coordv1.Reason_REASON_NO_LEADER, "list sessions: no leader is known", nil)
+}
+
+// What a node says goes before what the network says of others.
+func TestNoLeaderAmongNodesThatAreGone(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := grpc.NewServer()
+	coordv1.RegisterSessionServiceServer(s, leaderless{})
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = s.Serve(lis) }) // until Stop
+	defer serving.Wait()
+	defer s.Stop()
+	gone := deafAddress(t)
+	for _, endpoints := range []string{lis.Addr().String() + "," + gone, gone + "," + lis.Addr().String()} {
+		a := &app{endpoints: endpoints, timeout: duration(time.Minute)}
+		err := a.anyNode(t.Context(), "list sessions", func(ctx context.Context, conn grpc.ClientConnInterface) error {
+			_, err := coordv1.NewSessionServiceClient(conn).ListSessions(ctx, &coordv1.ListSessionsRequest{})
+			return err
+		})
+		f, _ := errors.AsType[*failure](err)
+		if f == nil || f.code != exitUnavailable || f.why != "no leader is known" {
+			t.Errorf("%s: %v", endpoints, err)
+		}
+	}
+}
+
+// The words that tell are gRPC's own: this is what it says when nobody listens at an
+// address.
+func TestNobodyListensIsNotHappened(t *testing.T) {
+	err := node(t.Context(), deafAddress(t), func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := coordv1.NewClusterServiceClient(conn).Status(ctx, &coordv1.StatusRequest{})
 		return err
 	})
