@@ -1,7 +1,10 @@
 package server
 
 import (
+	"strings"
 	"testing"
+
+	"google.golang.org/grpc/status"
 
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
@@ -81,7 +84,8 @@ func TestCallersOfOtherTermsAreReleased(t *testing.T) {
 	}
 }
 
-// Every code that the machine can answer a call with has a reason.
+// Every code that the machine can answer a call with has a reason, and sends nobody back under
+// the id whose answer it is.
 func TestOutcomesHaveReasons(t *testing.T) {
 	want := map[park.Code]coordv1.Reason{
 		park.Busy:     coordv1.Reason_REASON_BUSY,
@@ -100,6 +104,10 @@ func TestOutcomesHaveReasons(t *testing.T) {
 			err := refusedOutcome("what", &machine.Call{Op: machine.Op{Do: do}}, &outcome{code: code, value: 5})
 			if got := reasonIn(err); got != want[code] {
 				t.Errorf("code %d of op %d has %v, not %v", code, do, got, want[code])
+			}
+			message := status.Convert(err).Message()
+			if _, told := want[code]; told && !strings.HasSuffix(message, ", under another request_id") {
+				t.Errorf("code %d of op %d says %q", code, do, message)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
@@ -19,41 +20,49 @@ import (
 
 // This file is the half of the table of errors.go that calls with request ids have.
 
+// anotherID ends what is said of every refusal that the machine made: it is what the id has
+// become, so that asking again under it has the same answer for ever.
+const anotherID = ", under another request_id"
+
 // refusedOutcome is the status of a call that the machine answered with something else
 // than what it asked for.
 func refusedOutcome(what string, c *machine.Call, o *outcome) error {
+	var reason coordv1.Reason
+	var why string // and what next
+	var more []proto.Message
 	value := map[string]string{metaValue: strconv.FormatInt(o.value, 10)}
+	var metadata map[string]string
 	switch o.code {
 	case park.Busy:
-		return busy(what, o.description)
+		reason, why = coordv1.Reason_REASON_BUSY, "was not to be had when it was tried"
+		if d := o.description; d != nil { // of a retry the machine does not know it any more
+			why, more = "would wait"+inTheWay(d), []proto.Message{descriptionOf(d)}
+		}
+		why += "; ask again, or without try"
 	case park.TimedOut:
-		return Error(coordv1.Reason_REASON_TIMED_OUT,
-			what+": not to be had within the wait limit; ask again under another request_id", nil)
+		reason, why = coordv1.Reason_REASON_TIMED_OUT, "not to be had within the wait limit; ask again"
 	case park.Mismatch:
-		return Error(coordv1.Reason_REASON_MISMATCH,
-			fmt.Sprintf("%s: its limit is %d; give that, or 0 for whatever it is", what, o.value), value)
+		reason, metadata = coordv1.Reason_REASON_MISMATCH, value
+		why = fmt.Sprintf("its limit is %d; give that, or 0 for whatever it is", o.value)
 	case park.Over:
-		return Error(coordv1.Reason_REASON_CALL_OVER,
-			what+": the call of this request_id has ended, its hold released or its wait cancelled; use another id", nil)
+		reason = coordv1.Reason_REASON_CALL_OVER
+		why = "the call of this request_id has ended, its hold released or its wait cancelled; ask again"
 	case park.Invalid:
-		return Error(coordv1.Reason_REASON_INVALID, what+": "+whyInvalid(&c.Op, o.value), value)
+		reason, metadata, why = coordv1.Reason_REASON_INVALID, value, whyInvalid(&c.Op, o.value)
 	case park.NotFound:
-		return Error(coordv1.Reason_REASON_NOT_FOUND, what+": "+whyNotFound(&c.Op), nil)
+		reason, why = coordv1.Reason_REASON_NOT_FOUND, whyNotFound(&c.Op)
 	case park.Limit:
-		value[metaLimit] = "cluster"
-		return Error(coordv1.Reason_REASON_LIMIT,
-			fmt.Sprintf("%s: the cluster has %d of these, as many as it can have; retry later under another request_id",
-				what, o.value), value)
+		reason, metadata, value[metaLimit] = coordv1.Reason_REASON_LIMIT, value, "cluster"
+		why = fmt.Sprintf("the cluster has %d of these, as many as it can have; retry later", o.value)
 	case park.Full:
-		value[metaLimit] = "calls"
-		return Error(coordv1.Reason_REASON_LIMIT,
-			fmt.Sprintf("%s: the session has %d calls that wait or hold, as many as it can have; end some first",
-				what, o.value), value)
+		reason, metadata, value[metaLimit] = coordv1.Reason_REASON_LIMIT, value, "calls"
+		why = fmt.Sprintf("the session has %d calls that wait or hold, as many as it can have; end some, then ask again", o.value)
 	case park.Granted, park.Done:
-		return invalid("%s: its request_id is that of another kind of call; use another id", what)
+		reason, why = coordv1.Reason_REASON_INVALID, "its request_id is that of another kind of call; ask again"
 	default:
 		return status.Errorf(codes.Internal, "%s: the machine answered %v", what, o.code)
 	}
+	return Error(reason, what+": "+why+anotherID, metadata, more...)
 }
 
 // whyInvalid says what only the machine can find wrong with an op: the rest was checked
@@ -61,7 +70,7 @@ func refusedOutcome(what string, c *machine.Call, o *outcome) error {
 func whyInvalid(op *machine.Op, value int64) string {
 	switch op.Do {
 	case machine.DoWait:
-		return fmt.Sprintf("it asks for more than its limit in force, %d; ask for less, or resize it", value)
+		return fmt.Sprintf("it asks for more than its limit in force, %d; resize it, or ask for less", value)
 	case machine.DoRelease:
 		return fmt.Sprintf("count is above the %d that the call holds, or it holds no permits; correct hold or count", value)
 	case machine.DoProclaim, machine.DoTransfer:
@@ -76,19 +85,10 @@ func whyNotFound(op *machine.Op) string {
 	case machine.DoWait:
 		return "there is none of that name, and no limit to make it with; give its limit"
 	case machine.DoTransfer:
-		return "the call of leadership does not lead, or that session has no candidate that waits; look who waits"
+		return "the call of leadership does not lead, or that session has no candidate that waits; look who waits, then ask again"
 	default:
-		return "the call it is about holds nothing: it waits, has ended, or never was; ask under its own id what became of it"
+		return "the call it is about holds nothing: it waits, has ended, or never was; ask under its own id what became of it, then again"
 	}
-}
-
-// busy names who is in the way. Of a retry the machine does not know it any more.
-func busy(what string, d *machine.Description) error {
-	const next = "; ask again under another request_id, or without try"
-	if d == nil {
-		return Error(coordv1.Reason_REASON_BUSY, what+": was not to be had when it was tried"+next, nil)
-	}
-	return Error(coordv1.Reason_REASON_BUSY, what+": would wait"+inTheWay(d)+next, nil, descriptionOf(d))
 }
 
 // mostNamed is how many holders a message names.

@@ -205,7 +205,7 @@ func TestBusyNamesTheHolder(t *testing.T) {
 		_, err = b.try("2", "deploy")
 		wantReason(t, err, coordv1.Reason_REASON_BUSY)
 		const want = "lock deploy: would wait: held 2m0s by host-a pid 812 (release 7), 1 ahead; " +
-			"ask again under another request_id, or without try"
+			"ask again, or without try, under another request_id"
 		if got := status.Convert(err).Message(); got != want {
 			t.Errorf("says %q", got)
 		}
