@@ -105,7 +105,7 @@ func TestLogErrorsHaveReasons(t *testing.T) {
 	}
 	for err, want := range tests {
 		err = errors.Join(err)
-		if got := reasonOf(proposalError(t.Context(), "what", "", err)); got != want.unary {
+		if got := reasonOf(proposalError(t.Context(), "what", "next", "", err)); got != want.unary {
 			t.Errorf("%v of a call has %q, not %q", err, got, want.unary)
 		}
 		if got := reasonOf(callFailed("what", "", err)); got != want.repeatable {

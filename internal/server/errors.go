@@ -155,8 +155,9 @@ func refusal(session park.SessionID, r machine.Refusal) error {
 	return status.Errorf(codes.Internal, "%s: refused for the unknown reason %d", what, r)
 }
 
-// proposalError is the status of a unary call whose proposal failed.
-func proposalError(ctx context.Context, what, leader string, err error) error {
+// proposalError is the status of a unary call without a request id that changes something,
+// whose proposal failed; next is what to do if nobody knows whether it took effect.
+func proposalError(ctx context.Context, what, next, leader string, err error) error {
 	switch {
 	case errors.Is(err, raftstore.ErrNotLeader):
 		return errNoLeader(what, leader)
@@ -170,7 +171,7 @@ func proposalError(ctx context.Context, what, leader string, err error) error {
 			why = "the call ended before its answer"
 		}
 		return Error(coordv1.Reason_REASON_UNKNOWN_OUTCOME,
-			what+": "+why+"; look before you repeat it", nil)
+			what+": "+why+"; "+next, nil)
 	case ctx.Err() != nil:
 		return status.FromContextError(ctx.Err()).Err() // before it was proposed
 	}

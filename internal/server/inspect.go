@@ -52,7 +52,7 @@ func (i *inspect) ListObjects(ctx context.Context, req *coordv1.ListObjectsReque
 	if list.After, err = placeOf(req.GetPageToken()); err != nil {
 		return nil, err
 	}
-	result, err := i.propose(ctx, "list objects", list)
+	result, err := i.read(ctx, "list objects", list)
 	if err != nil {
 		return nil, err
 	}

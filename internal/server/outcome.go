@@ -154,7 +154,7 @@ func refusedCall(session park.SessionID, r machine.Refusal) error {
 	return refusal(session, r)
 }
 
-// callFailed is the status of a call whose command failed. Whether it was committed does
+// callFailed is the status of a call with a request id, or of a read, whose command failed. Whether it was committed does
 // not matter: the same request id again settles it.
 func callFailed(what, leader string, err error) error {
 	switch {

@@ -40,7 +40,7 @@ func (s *sessions) Renew(ctx context.Context, req *coordv1.RenewRequest) (*coord
 	}
 	results, err := s.renewals.renew(ctx, checked.sessions, checked.wait)
 	if err != nil {
-		return nil, proposalError(ctx, "renew", s.leaderHint(), err)
+		return nil, proposalError(ctx, "renew", "renew again", s.leaderHint(), err)
 	}
 	for i, at := range checked.at {
 		out.Renewals[at] = coordv1.Renewal(results[i])

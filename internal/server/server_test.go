@@ -118,6 +118,75 @@ func TestUnaryFaults(t *testing.T) {
 	}
 }
 
+// What changes nothing, or has a request id, may always be asked again: only three calls have
+// an unknown outcome, and say what to do about it.
+func TestUnknownOutcomeIsOfThreeCalls(t *testing.T) {
+	const kind, name = coordv1.Kind_KIND_ELECTION, "x"
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		p := openPlain(t, n.conn)
+		look := coordv1.NewInspectServiceClient(n.conn)
+		ctx := t.Context()
+		calls := map[string]struct {
+			next string // "" if it may be asked again
+			ask  func() error
+		}{
+			"open": {"open another: one that was opened expires", func() error {
+				_, err := n.api.OpenSession(ctx, &coordv1.OpenSessionRequest{})
+				return err
+			}},
+			"renew": {"renew again", func() error {
+				_, err := n.api.Renew(ctx, &coordv1.RenewRequest{Leases: []*coordv1.Lease{p.lease}})
+				return err
+			}},
+			"revoke": {"list the sessions, and revoke it again if it is there and not revoked", func() error {
+				_, err := n.api.RevokeSession(ctx, &coordv1.RevokeSessionRequest{SessionId: p.lease.GetSessionId()})
+				return err
+			}},
+			"list sessions": {"", func() error {
+				_, err := n.api.ListSessions(ctx, &coordv1.ListSessionsRequest{})
+				return err
+			}},
+			"list objects": {"", func() error {
+				_, err := look.ListObjects(ctx, &coordv1.ListObjectsRequest{})
+				return err
+			}},
+			"describe": {"", func() error {
+				_, err := look.DescribeObject(ctx, &coordv1.DescribeObjectRequest{Kind: kind, Name: name})
+				return err
+			}},
+			"explain": {"", func() error {
+				_, err := look.ExplainObject(ctx, &coordv1.ExplainObjectRequest{Kind: kind, Name: name})
+				return err
+			}},
+			"leader": {"", func() error {
+				_, err := p.elections.GetLeader(ctx, &coordv1.GetLeaderRequest{Name: name})
+				return err
+			}},
+			"watch": {"", func() error {
+				w, err := look.Watch(ctx, &coordv1.WatchRequest{Kind: kind, Name: name})
+				if err == nil {
+					_, err = w.Recv()
+				}
+				return err
+			}},
+		}
+		for what, call := range calls {
+			n.engine.failNext(raftstore.ErrUnknown)
+			err := call.ask()
+			time.Sleep(time.Second) // the log tries its term again
+			if call.next == "" {
+				wantReason(t, err, coordv1.Reason_REASON_NO_LEADER)
+				continue
+			}
+			wantReason(t, err, coordv1.Reason_REASON_UNKNOWN_OUTCOME)
+			if message := status.Convert(err).Message(); !strings.HasSuffix(message, "; "+call.next) {
+				t.Errorf("%s says %q", what, message)
+			}
+		}
+	})
+}
+
 func TestDescribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := leading(t)

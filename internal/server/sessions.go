@@ -21,7 +21,7 @@ type sessions struct {
 
 // ListSessions implements coordv1.SessionServiceServer.
 func (s *sessions) ListSessions(ctx context.Context, _ *coordv1.ListSessionsRequest) (*coordv1.ListSessionsResponse, error) {
-	result, err := s.propose(ctx, "list sessions", &machine.Sessions{})
+	result, err := s.read(ctx, "list sessions", &machine.Sessions{})
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,8 @@ func (s *sessions) RevokeSession(ctx context.Context, req *coordv1.RevokeSession
 		return nil, invalid("revoke: session_id is 0; name a session")
 	}
 	what := "revoke " + id.String()
-	result, err := s.propose(ctx, what, &machine.Revoke{Session: id, Now: req.GetNow()})
+	const next = "list the sessions, and revoke it again if it is there and not revoked"
+	result, err := s.propose(ctx, what, next, &machine.Revoke{Session: id, Now: req.GetNow()})
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,8 @@ func (s *sessions) OpenSession(ctx context.Context, req *coordv1.OpenSessionRequ
 	}
 	secret := make([]byte, secretLen)
 	_, _ = rand.Read(secret) // never fails
-	result, err := s.propose(ctx, what, &machine.Open{Secret: secretOf(secret), TTL: ttl, Who: who})
+	const next = "open another: one that was opened expires"
+	result, err := s.propose(ctx, what, next, &machine.Open{Secret: secretOf(secret), TTL: ttl, Who: who})
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +106,22 @@ func (s *sessions) CancelCall(ctx context.Context, req *coordv1.CancelCallReques
 	return &coordv1.CancelCallResponse{}, nil
 }
 
-// propose returns the result of a command that has no request id.
-func (s *Server) propose(ctx context.Context, what string, c machine.Command) (any, error) {
+// propose returns the result of a command that changes something and has no request id; next
+// is what to do if its outcome is unknown.
+func (s *Server) propose(ctx context.Context, what, next string, c machine.Command) (any, error) {
 	_, result, err := s.cfg.Log.Propose(ctx, machine.AppendCommand(nil, c))
 	if err != nil {
-		return nil, proposalError(ctx, what, s.leaderHint(), err)
+		return nil, proposalError(ctx, what, next, s.leaderHint(), err)
+	}
+	return result, nil
+}
+
+// read returns the result of a command that changes nothing, so that asking again is
+// harmless however it failed.
+func (s *Server) read(ctx context.Context, what string, c machine.Command) (any, error) {
+	_, result, err := s.cfg.Log.Propose(ctx, machine.AppendCommand(nil, c))
+	if err != nil {
+		return nil, callFailed(what, s.leaderHint(), err)
 	}
 	return result, nil
 }

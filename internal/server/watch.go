@@ -144,7 +144,7 @@ func (i *inspect) begin(ss grpc.ServerStreamingServer[coordv1.WatchResponse], w 
 
 // describe reads an object through the log. One that is not there has nothing in it.
 func (s *Server) describe(ctx context.Context, what string, on park.Object) (*machine.Description, error) {
-	result, err := s.propose(ctx, what, &machine.Describe{On: on})
+	result, err := s.read(ctx, what, &machine.Describe{On: on})
 	if err != nil {
 		return nil, err
 	}
