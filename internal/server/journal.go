@@ -210,10 +210,11 @@ func (w *watcher) wake() {
 	}
 }
 
-// A batch is what a watch has to say: changes, up to which revision it says everything, and
-// how many before were not kept.
+// A batch is what a watch has to say: changes, after and up to which revision it says
+// everything, and how many of the first were not kept.
 type batch struct {
 	changes []machine.Change
+	after   uint64
 	upto    uint64
 	skipped uint64
 }
@@ -224,10 +225,10 @@ func (w *watcher) take() batch {
 	j := w.journal
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var b batch
+	b := batch{after: w.seen}
 	switch {
 	case w.behind:
-		b = w.scan()
+		w.scan(&b)
 	case len(w.queue) > 0:
 		b.changes, w.queue = w.queue, nil
 	}
@@ -239,7 +240,7 @@ func (w *watcher) take() batch {
 }
 
 // scan reads on in what is kept. mu is held.
-func (w *watcher) scan() (b batch) {
+func (w *watcher) scan(b *batch) {
 	j := w.journal
 	if first := j.first(); w.seen+1 < first {
 		b.skipped = first - w.seen - 1
@@ -255,7 +256,6 @@ func (w *watcher) scan() (b batch) {
 	if w.behind = w.seen < j.last; w.behind {
 		w.wake()
 	}
-	return b
 }
 
 // goOn moves the watch to a revision whose state its reader knows.

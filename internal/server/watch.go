@@ -41,7 +41,7 @@ func (i *inspect) Watch(req *coordv1.WatchRequest, ss grpc.ServerStreamingServer
 	w := journal.watch(on, req.GetAfter())
 	defer w.close()
 	if req.GetAfter() == 0 {
-		err = i.begin(ss, w, 0)
+		err = i.begin(ss, w)
 	} else {
 		err = i.sendWatch(ss, w, true) // how far it is, at least: whoever was cut off learns that it goes on
 	}
@@ -101,7 +101,12 @@ func (i *inspect) sendWatch(ss grpc.ServerStreamingServer[coordv1.WatchResponse]
 	b := w.take()
 	switch {
 	case b.skipped > 0 && w.on.Name != "":
-		return i.begin(ss, w, b.skipped)
+		out, err := i.present(ss.Context(), w)
+		if err != nil {
+			return err
+		}
+		out.Skipped = out.Revision - b.after // what is kept before the state is not told either
+		return ss.Send(out)
 	case b.skipped > 0, due && len(b.changes) == 0:
 		first := b.upto
 		if len(b.changes) > 0 {
@@ -124,22 +129,29 @@ func (i *inspect) sendWatch(ss grpc.ServerStreamingServer[coordv1.WatchResponse]
 	return nil
 }
 
-// begin says where a watch begins, or begins again after changes that are no longer kept:
-// with the state of the one object that it is of, as it is in the log now.
-func (i *inspect) begin(ss grpc.ServerStreamingServer[coordv1.WatchResponse], w *watcher, skipped uint64) error {
-	out := &coordv1.WatchResponse{Skipped: skipped}
+// begin says where a watch begins.
+func (i *inspect) begin(ss grpc.ServerStreamingServer[coordv1.WatchResponse], w *watcher) error {
 	if w.on.Name == "" {
-		out.Revision = i.cfg.Replica.journal.revision()
-		w.goOn(out.Revision)
-		return ss.Send(out)
+		revision := i.cfg.Replica.journal.revision()
+		w.goOn(revision)
+		return ss.Send(&coordv1.WatchResponse{Revision: revision})
 	}
-	d, err := i.describe(ss.Context(), "watch", w.on)
+	out, err := i.present(ss.Context(), w)
 	if err != nil {
 		return err
 	}
-	w.goOn(d.Revision)
-	out.Present, out.Revision = descriptionOf(d), d.Revision
 	return ss.Send(out)
+}
+
+// present is the state of the one object that a watch is of, as it is in the log now, from
+// where the watch goes on.
+func (i *inspect) present(ctx context.Context, w *watcher) (*coordv1.WatchResponse, error) {
+	d, err := i.describe(ctx, "watch", w.on)
+	if err != nil {
+		return nil, err
+	}
+	w.goOn(d.Revision)
+	return &coordv1.WatchResponse{Present: descriptionOf(d), Revision: d.Revision}, nil
 }
 
 // describe reads an object through the log. One that is not there has nothing in it.
