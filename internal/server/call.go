@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/subtle"
 
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
@@ -36,6 +37,9 @@ func (s *Server) call(ctx context.Context, what string, c *machine.Call) (outcom
 	if term == 0 {
 		return outcome{}, errNoLeader(what, s.leaderHint())
 	}
+	if s.foreign(c) {
+		return outcome{}, refusedCall(c.Session, machine.RefusedNotYours)
+	}
 	w := newCaller(c, term)
 	if !answeredAtOnce(c.Op.Do) {
 		hub := s.cfg.Replica.hub
@@ -54,6 +58,17 @@ func (s *Server) call(ctx context.Context, what string, c *machine.Call) (outcom
 	case <-ctx.Done():
 		return outcome{}, hungUp(ctx, what)
 	}
+}
+
+// foreign says that a call's secret is not its session's, as far as is known here: an id is
+// never used twice, so that a wrong secret stays wrong. Whoever has one may not even wait under
+// the request id of a call that waits: it would be told what that becomes.
+func (s *Server) foreign(c *machine.Call) (foreign bool) {
+	s.cfg.Replica.leases(func(of func(park.SessionID) (machine.Secret, int64, bool)) {
+		secret, _, known := of(c.Session)
+		foreign = known && subtle.ConstantTimeCompare(secret[:], c.Secret[:]) != 1
+	})
+	return foreign
 }
 
 // answeredAtOnce says that the answer to an op is its command's result, never an event:

@@ -9,8 +9,9 @@
 //  2. A stream is registered under (instance, epoch) before its Attach is submitted, so
 //     that no answer can come too early. EventAttached gives it the session; from there
 //     to its end it gets every event of that session, in log order.
-//     A caller is registered under (session, request id) before its call is submitted; it
-//     gets the first outcome of that request, or the end of that session.
+//     A caller is registered under (session, request id) before its call is submitted, and
+//     after its secret was compared; it gets the first outcome of that request, or the end
+//     of that session.
 //  3. Apply never waits for a client. It appends to outboxes; a client that reads too
 //     slowly is cut, and gets its answers when it attaches again.
 //  4. A session has at most one bound stream on a node, the latest in log order.

@@ -63,6 +63,30 @@ func TestParkedCallOutlivesItsLeader(t *testing.T) {
 	})
 }
 
+// Who has a session's id and not its secret is not told what its calls become.
+func TestWrongSecretIsNotToldTheAnswerOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		a, b := openPlain(t, n.conn), openPlain(t, n.conn)
+		a.mustLock("1", "x")
+		waits := n.parked(b, "1", "x")
+		thief := b.via(n.conn)
+		thief.lease = &coordv1.Lease{SessionId: b.lease.GetSessionId(), Secret: a.lease.GetSecret()}
+		release := n.engine.holdBack()
+		unlocked := make(chan struct{})
+		go func() { a.mustUnlock("1"); close(unlocked) }() // which grants b's call
+		synctest.Wait()
+		told := thief.goLock("1", "x")
+		synctest.Wait()
+		release()
+		wantReason(t, (<-told).err, coordv1.Reason_REASON_NOT_YOURS)
+		<-unlocked
+		if g := <-waits; g.err != nil || g.token == 0 {
+			t.Error(g)
+		}
+	})
+}
+
 func TestStopTellsWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := leading(t)
