@@ -158,9 +158,7 @@ func (h *hub) deliver(events []machine.Event) {
 			h.answerCallers(events)
 		}
 	case machine.EventAttached:
-		if st := h.answered(e); st != nil {
-			h.bind(st, e)
-		}
+		h.bind(h.answered(e), e)
 	case machine.EventRefused:
 		if st := h.answered(e); st != nil {
 			st.cut(refused(e.Session, e.Refusal))
@@ -202,10 +200,14 @@ func (h *hub) answered(e *machine.Event) *stream {
 	return st
 }
 
-// bind gives st the session. What had it so far is of an older epoch.
+// bind gives st the session, if it is here still. What had it so far is of an older epoch.
 func (h *hub) bind(st *stream, e *machine.Event) {
 	if old := h.bound[e.Session]; old != nil {
+		delete(h.bound, e.Session)
 		old.cut(refused(e.Session, machine.RefusedOldEpoch))
+	}
+	if st == nil {
+		return
 	}
 	h.bound[e.Session] = st
 	st.session = e.Session
