@@ -55,6 +55,9 @@ func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
 	if d.lock, err = lockFile(filepath.Join(dir, "lock")); err != nil {
 		return nil, fmt.Errorf("open disk: %w", err)
 	}
+	if err := removeUnfinished(snapDir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open disk: %w", err), d.Close())
+	}
 	d.wal, err = wal.Open(walDir,
 		wal.WithLogger(newHCLog(logger)),
 		wal.WithSegmentFiler(segment.NewFiler(walDir, privateFS{walfs.New()})))

@@ -31,6 +31,7 @@
 //   - Entries are not verified when they are read: the envelope, in fsm.
 //   - The snapshot a node was sent is not verified, and an older one than the newest is
 //     taken at the start if need be: frames, placedStore.
+//   - A snapshot that is not finished stays for ever: OpenDisk, steadySink.
 //   - A bootstrap may be killed between its two writes: finishBootstrap.
 //   - The log's cache is bounded only by the number of entries: cachedLog.
 //   - Entries that were deleted are still served, for a while: cachedLog.

@@ -1,10 +1,12 @@
 package hraft
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/hashicorp/raft"
 	walfs "github.com/hashicorp/raft-wal/fs"
@@ -48,7 +50,7 @@ func (p privateSnapshots) Create(version raft.SnapshotVersion, index, term uint6
 	if err != nil {
 		return nil, err // raft knows its errors
 	}
-	dir := filepath.Join(p.dir, sink.ID()+".tmp")
+	dir := filepath.Join(p.dir, sink.ID()+unfinished)
 	for _, file := range []struct {
 		name string
 		mode os.FileMode
@@ -63,7 +65,28 @@ func (p privateSnapshots) Create(version raft.SnapshotVersion, index, term uint6
 		_ = sink.Cancel()
 		return nil, fmt.Errorf("create snapshot: %w", err)
 	}
-	return &steadySink{SnapshotSink: sink, file: f}, nil
+	return &steadySink{SnapshotSink: sink, dir: dir, file: f}, nil
+}
+
+// unfinished ends the name of a snapshot that is being written.
+const unfinished = ".tmp"
+
+// removeUnfinished removes what a process that was killed left: raft never does, and each may
+// be as large as the state.
+func removeUnfinished(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("remove unfinished snapshots: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), unfinished) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("remove unfinished snapshot: %w", err)
+		}
+	}
+	return nil
 }
 
 // steadyBytes is how much of a snapshot is written before it is synced.
@@ -74,6 +97,7 @@ const steadyBytes = 1 << 20
 // long as it takes the disk to write it all: a stall of every commit meanwhile.
 type steadySink struct {
 	raft.SnapshotSink
+	dir     string   // until the snapshot is finished
 	file    *os.File // the sink's own, opened once more
 	written int      // since the last sync
 }
@@ -97,11 +121,20 @@ func (s *steadySink) Write(b []byte) (int, error) {
 // Close is part of raft.SnapshotSink.
 func (s *steadySink) Close() error {
 	_ = s.file.Close() // it only synced, and raft may close and cancel
-	return s.SnapshotSink.Close()
+	return s.orRemove(s.SnapshotSink.Close())
 }
 
 // Cancel is part of raft.SnapshotSink.
 func (s *steadySink) Cancel() error {
 	_ = s.file.Close()
-	return s.SnapshotSink.Cancel()
+	return s.orRemove(s.SnapshotSink.Cancel())
+}
+
+// orRemove removes what raft's sink left when it failed: on a full disk, say, that is the
+// very thing that fills it.
+func (s *steadySink) orRemove(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
 }

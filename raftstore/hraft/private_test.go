@@ -3,7 +3,12 @@ package hraft
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -73,5 +78,64 @@ func TestSteadySinkSyncs(t *testing.T) {
 	}
 	if err := sink.Cancel(); err != nil {
 		t.Error(err)
+	}
+}
+
+// unable is a sink of raft that fails to end, as on a full disk.
+type unable struct{ raft.SnapshotSink }
+
+var errFull = errors.New("no space left on device")
+
+func (unable) Close() error  { return errFull }
+func (unable) Cancel() error { return errFull }
+
+// What cannot be finished takes no room.
+func TestFailedSinkIsRemoved(t *testing.T) {
+	for name, end := range map[string]func(*steadySink) error{
+		"close": (*steadySink).Close, "cancel": (*steadySink).Cancel,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, sink := createSink(t)
+			sink.SnapshotSink = unable{sink.SnapshotSink}
+			if err := end(sink); !errors.Is(err, errFull) {
+				t.Error(err)
+			}
+			if _, err := os.Stat(sink.dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("it is there still: %v", err)
+			}
+		})
+	}
+}
+
+// What a killed process left is gone at the next start, and what it finished is not.
+func TestOpenDiskRemovesUnfinishedSnapshots(t *testing.T) {
+	dir := t.TempDir()
+	disk, err := OpenDisk(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, transport := raft.NewInmemTransport("")
+	for index := range uint64(2) {
+		sink, err := disk.SnapshotStore.Create(raft.SnapshotVersionMax, 1+index, 3, raft.Configuration{}, 1, transport)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if index == 0 {
+			err = sink.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := disk.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if disk, err = OpenDisk(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	left, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	if err != nil || len(left) != 1 || strings.HasSuffix(left[0].Name(), unfinished) {
+		t.Errorf("there are %v, %v", left, err)
 	}
 }
