@@ -12,7 +12,7 @@
 //     loopback so is a Host that is a domain, which a page can have point here.
 //  3. Of a request's headers the trace context goes on, and what grpc-gateway always passes
 //     (Authorization, X-Forwarded-*). A client cannot mark its call as passed on by a node.
-//  4. A body has at most 1 MiB and 10 s.
+//  4. A body has at most 1 MiB and 10 s, whatever the method.
 //
 // The generated half, in coordv1, is by protoc-gen-grpc-gateway from the .proto files and
 // http.yaml beside them. It is not part of api: clients would have to carry it.

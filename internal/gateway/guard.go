@@ -28,6 +28,7 @@ func guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		timeBody(w, r)
 		switch err := origins.Check(r); {
 		case err != nil:
 			refuse(w, http.StatusForbidden, codes.PermissionDenied,
@@ -38,7 +39,7 @@ func guard(next http.Handler) http.Handler {
 				"request: its Host is a domain, and this node listens on loopback; ask for 127.0.0.1 or localhost")
 			return
 		}
-		if r.Method == http.MethodPost && !takeBody(w, r) {
+		if !takeBody(w, r) {
 			return
 		}
 		spellKind(r)
@@ -60,19 +61,29 @@ func rebound(r *http.Request) bool {
 	return host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil
 }
 
-// takeBody reads the body of a POST. It is false if the request is refused.
+// timeBody gives the body its time, also that of a request that is refused or has none to
+// send: the server reads what is left of it before it answers.
+func timeBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// A recorder of a test has no deadlines, nor a client that is slow.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
+	}
+}
+
+// takeBody reads the body. It is false if the request is refused. What is not POST says all
+// in its URL; a body that it has all the same is read by the same limits, and dropped.
 func takeBody(w http.ResponseWriter, r *http.Request) bool {
+	post := r.Method == http.MethodPost
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || media != "application/json" {
+	if post && (err != nil || media != "application/json") {
 		refuse(w, http.StatusUnsupportedMediaType, codes.InvalidArgument,
 			"request: its Content-Type is not application/json; say so: curl --json '{...}' does")
 		return false
 	}
-	control := http.NewResponseController(w)
-	// A recorder of a test has no deadlines, nor a client that is slow.
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+	if r.ContentLength == 0 {
+		return true
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyBytes))
-	_ = control.SetReadDeadline(time.Time{}) // or it would end the wait that follows
 	if large := new(http.MaxBytesError); errors.As(err, &large) {
 		refuse(w, http.StatusRequestEntityTooLarge, codes.InvalidArgument,
 			"request: its body is above 1 MiB; send less")
@@ -82,7 +93,10 @@ func takeBody(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, http.StatusBadRequest, codes.InvalidArgument, "request: its body did not come in 10 s; send it again")
 		return false
 	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // or it would end the wait that follows
+	if r.Body = http.NoBody; post {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	return true
 }
 
