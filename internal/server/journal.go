@@ -11,9 +11,14 @@ import (
 
 // Bounds of what a node remembers of changes.
 const (
-	// maxKept is how many changes are kept: 25 MB at most, besides names and notes, and some
+	// maxKept is how many changes are kept: 25 MB at most, besides their texts, and some
 	// seconds under the heaviest load, so that a watch that was cut can go on without a gap.
 	maxKept = 1 << 17
+
+	// maxTexts is how many bytes of texts they may have together, each counted as if it were
+	// its change's alone: without it notes of 4 KiB would be half a GB. Usual ones have a
+	// quarter of this.
+	maxTexts = 64 << 20
 
 	// maxBehind is how many changes wait for a watch that is not read. Beyond it the watch
 	// reads what is kept, as one does that has just begun.
@@ -29,13 +34,21 @@ type keptChange struct {
 	at time.Time
 }
 
+// texts is how many bytes its texts have.
+func (c *keptChange) texts() int {
+	return len(c.On.Name) + len(c.Who) + len(c.Note) + len(c.Value) + len(c.Trace)
+}
+
 // A journal has the latest changes of a node's machine, in their order and without a gap,
 // for watches and for the history of objects. Apply appends and never waits for a watch.
 type journal struct {
 	limit uint64 // how many may be kept
+	most  int    // bytes of their texts
 
 	mu       sync.Mutex
 	ring     []keptChange
+	kept     uint64 // how many of the latest it has
+	texts    int    // bytes
 	start    uint64 // revision of the first that was kept, from which on slots are counted
 	last     uint64 // revision of the latest
 	watchers map[*watcher]struct{}
@@ -43,9 +56,10 @@ type journal struct {
 	byObject map[park.Object]map[*watcher]struct{} // all others
 }
 
-func newJournal(limit uint64) *journal {
+func newJournal(limit uint64, most int) *journal {
 	return &journal{
 		limit:    limit,
+		most:     most,
 		watchers: make(map[*watcher]struct{}),
 		wide:     make(map[*watcher]struct{}),
 		byObject: make(map[park.Object]map[*watcher]struct{}),
@@ -71,28 +85,44 @@ func (j *journal) append(changes []machine.Change, at time.Time) {
 }
 
 func (j *journal) keep(c keptChange) {
-	j.last = c.Revision
 	if len(j.ring) == 0 {
 		j.start = c.Revision
 	}
+	if j.kept == j.limit {
+		j.drop()
+	}
 	if uint64(len(j.ring)) < j.limit {
 		j.ring = append(j.ring, c)
-		return
+	} else {
+		*j.at(c.Revision) = c
 	}
-	*j.at(c.Revision) = c
+	j.last = c.Revision
+	j.kept++
+	j.texts += c.texts()
+	for j.texts > j.most {
+		j.drop()
+	}
+}
+
+// drop forgets the oldest.
+func (j *journal) drop() {
+	oldest := j.at(j.first())
+	j.texts -= oldest.texts()
+	j.kept--
+	*oldest = keptChange{} // or its texts would stay
 }
 
 // at is where the change of a revision is, or is to be.
 func (j *journal) at(revision uint64) *keptChange { return &j.ring[(revision-j.start)%j.limit] }
 
 // first is the revision of the oldest that is kept, last + 1 if none is.
-func (j *journal) first() uint64 { return j.last - uint64(len(j.ring)) + 1 }
+func (j *journal) first() uint64 { return j.last - j.kept + 1 }
 
 // reset forgets everything: the machine is another one, whose last change was revision.
 func (j *journal) reset(revision uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.ring, j.last = nil, revision
+	j.ring, j.kept, j.texts, j.last = nil, 0, 0, revision
 	for w := range j.watchers {
 		w.fallBehind()
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,15 +15,26 @@ import (
 )
 
 // A diary is a journal that keeps everything in a slice and is looked through for every
-// question. It knows what a journal of its limit forgets.
+// question. It knows what a journal of its limits forgets.
 type diary struct {
 	all   []machine.Change // since the last reset
 	last  uint64           // revision
-	limit uint64
+	limit int
+	most  int // bytes of texts
 }
 
 // first is the oldest revision that a journal still has.
-func (d *diary) first() uint64 { return d.last + 1 - min(uint64(len(d.all)), d.limit) }
+func (d *diary) first() uint64 {
+	kept, texts := 0, 0
+	for _, c := range slices.Backward(d.all) {
+		texts += len(c.On.Name + c.Who + c.Note + c.Value + c.Trace)
+		if kept == d.limit || texts > d.most {
+			break
+		}
+		kept++
+	}
+	return d.last + 1 - uint64(kept)
+}
 
 // A reader is a watch and what it should have been told.
 type reader struct {
@@ -56,8 +68,8 @@ func TestJournalIsADiary(t *testing.T) { rapid.Check(t, anyJournal) }
 func FuzzJournal(f *testing.F) { f.Fuzz(rapid.MakeFuzz(anyJournal)) }
 
 func anyJournal(t *rapid.T) {
-	const limit = 50
-	j, d := newJournal(limit), diary{limit: limit}
+	const limit, most = 50, 400
+	j, d := newJournal(limit, most), diary{limit: limit, most: most}
 	var readers []*reader
 	t.Repeat(map[string]func(*rapid.T){
 		"append": func(t *rapid.T) {
@@ -66,6 +78,7 @@ func anyJournal(t *rapid.T) {
 				d.last++
 				changes = append(changes, machine.Change{
 					Revision: d.last, On: drawOn(t, false),
+					Note: strings.Repeat("n", rapid.IntRange(0, 20).Draw(t, "note")),
 					Type: machine.ChangeType(rapid.IntRange(1, 2).Draw(t, "type")),
 				})
 			}
@@ -167,7 +180,7 @@ func compareHistory(t *rapid.T, j *journal, d *diary) {
 
 // A watch that is not read costs no more than its queue, and misses nothing that is kept.
 func TestUnreadWatchFallsBehind(t *testing.T) {
-	j, on := newJournal(10*maxBehind), park.Object{Kind: park.KindLock, Name: "x"}
+	j, on := newJournal(10*maxBehind, maxTexts), park.Object{Kind: park.KindLock, Name: "x"}
 	w := j.watch(on, 0)
 	defer w.close()
 	w.take()

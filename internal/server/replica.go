@@ -50,7 +50,7 @@ type Replica struct {
 func NewReplica() *Replica {
 	r := &Replica{
 		hub:     newHub(),
-		journal: newJournal(maxKept),
+		journal: newJournal(maxKept, maxTexts),
 		wake:    make(chan struct{}, 1),
 		founded: make(chan struct{}),
 		machine: machine.New(),
