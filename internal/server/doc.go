@@ -31,7 +31,8 @@
 //  9. Nothing is proposed before the cluster is founded (Bootstrap), so that no token
 //     lies below the floor (SEMANTICS C1).
 //  10. Every queue has a bound: bytes in flight and outbox of a stream, leases and ranges
-//     of a call, ops of a frame, streams and waiting calls of a connection.
+//     of a call, ops of a frame, streams and waiting calls of a connection, changes that are
+//     kept and their texts, watches of a node and what waits for each.
 //  11. Every goroutine ends with its stream or with Stop, which waits for it.
 //
 // Where time is: Replica notes when the next thing falls due by the local clock, and the

@@ -189,6 +189,26 @@ func TestWatchRefuses(t *testing.T) {
 	})
 }
 
+func TestWatchOfTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for i := range 257 {
+			w, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{})
+			if err == nil {
+				_, err = w.Recv()
+			}
+			if i < 256 && err != nil {
+				t.Fatal(err)
+			}
+			if i == 256 && wantReason(t, err, coordv1.Reason_REASON_LIMIT).GetMetadata()["limit"] != "watches" {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestListObjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := leading(t)

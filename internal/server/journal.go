@@ -24,6 +24,12 @@ const (
 	// reads what is kept, as one does that has just begun.
 	maxBehind = 1_024
 
+	// maxWatches is how many watches a node may have, each with a stream and what waits for it;
+	// maxWide how many of them may be of more than one object. Those of one are found by it,
+	// these are asked about every change, while the log waits.
+	maxWatches = 10_000
+	maxWide    = 256
+
 	// scanned is how many changes are looked at while Apply may have to wait.
 	scanned = 4_096
 )
@@ -182,12 +188,15 @@ type watcher struct {
 	queue  []machine.Change
 }
 
-// watch begins after a revision. close ends it.
+// watch begins after a revision. close ends it. It is nil if there are as many as may be.
 func (j *journal) watch(on park.Object, after uint64) *watcher {
 	w := &watcher{journal: j, on: on, ready: make(chan struct{}, 1), seen: after, behind: true}
 	w.ready <- struct{}{}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if len(j.watchers) == maxWatches || on.Name == "" && len(j.wide) == maxWide {
+		return nil
+	}
 	j.watchers[w] = struct{}{}
 	if on.Name == "" {
 		j.wide[w] = struct{}{}

@@ -206,6 +206,35 @@ func TestUnreadWatchFallsBehind(t *testing.T) {
 	t.Fatalf("only %d changes were told", next-1)
 }
 
+// There are as many watches as may be, and those of more than one object are few.
+func TestWatchesHaveALimit(t *testing.T) {
+	j := newJournal(1, maxTexts)
+	lock := park.Object{Kind: park.KindLock}
+	var wide *watcher
+	for range maxWide {
+		wide = j.watch(lock, 0)
+	}
+	if wide == nil || j.watch(park.Object{}, 0) != nil {
+		t.Error("the limit of watches of many objects is another")
+	}
+	one := park.Object{Kind: park.KindLock, Name: "x"}
+	var named *watcher
+	for range maxWatches - maxWide {
+		named = j.watch(one, 0)
+	}
+	if named == nil || j.watch(one, 0) != nil {
+		t.Error("the limit of watches is another")
+	}
+	wide.close()
+	if j.watch(lock, 0) == nil {
+		t.Error("none may follow one that ended")
+	}
+	named.close()
+	if j.watch(lock, 0) != nil || j.watch(one, 0) == nil {
+		t.Error("one that ended makes room for another kind")
+	}
+}
+
 // Expected waits follow from how long holds last, who holds for how long already, and how
 // many are ahead.
 func TestExpectedWaits(t *testing.T) {

@@ -39,6 +39,9 @@ func (i *inspect) Watch(req *coordv1.WatchRequest, ss grpc.ServerStreamingServer
 		return invalid("watch: after is %d, and the last revision is %d; begin without it", req.GetAfter(), last)
 	}
 	w := journal.watch(on, req.GetAfter())
+	if w == nil {
+		return errWatches()
+	}
 	defer w.close()
 	if req.GetAfter() == 0 {
 		err = i.begin(ss, w)
@@ -59,6 +62,13 @@ func (i *inspect) Watch(req *coordv1.WatchRequest, ss grpc.ServerStreamingServer
 			return err
 		}
 	}
+}
+
+func errWatches() error {
+	return Error(coordv1.Reason_REASON_LIMIT,
+		fmt.Sprintf("watch: the leader has %d watches, or %d of more than one object, as many as it can have; "+
+			"watch one object by its name, or end other watches", maxWatches, maxWide),
+		map[string]string{metaLimit: "watches"})
 }
 
 // watchedOf says what is to be watched; a Name "" or a Kind 0 is all of them.
