@@ -14,7 +14,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	v1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/gateway/coordv1"
 )
 
@@ -25,14 +27,36 @@ const pipeBytes = 256 << 10
 // server. Close it after that has stopped.
 type Gateway struct {
 	lis     *bufconn.Listener // of grpc's test package, and as good outside of tests
-	conn    *grpc.ClientConn
+	lines   lines
 	handler http.Handler
 }
 
 // New returns a Gateway whose Listener is yet to be served.
 func New() (*Gateway, error) {
 	g := &Gateway{lis: bufconn.Listen(pipeBytes)}
-	conn, err := grpc.NewClient("passthrough:///gateway",
+	for _, conn := range []**grpc.ClientConn{&g.lines.brief, &g.lines.long} {
+		var err error
+		if *conn, err = g.connect(); err != nil {
+			return nil, errors.Join(fmt.Errorf("make gateway: %w", err), g.lines.close())
+		}
+	}
+	ctx, mux := context.Background(), newMux()
+	if err := errors.Join(
+		coordv1.RegisterSessionServiceHandlerClient(ctx, mux, v1.NewSessionServiceClient(g.lines)),
+		coordv1.RegisterLockServiceHandlerClient(ctx, mux, v1.NewLockServiceClient(g.lines)),
+		coordv1.RegisterSemaphoreServiceHandlerClient(ctx, mux, v1.NewSemaphoreServiceClient(g.lines)),
+		coordv1.RegisterElectionServiceHandlerClient(ctx, mux, v1.NewElectionServiceClient(g.lines)),
+		coordv1.RegisterInspectServiceHandlerClient(ctx, mux, v1.NewInspectServiceClient(g.lines)),
+		coordv1.RegisterClusterServiceHandlerClient(ctx, mux, v1.NewClusterServiceClient(g.lines)),
+	); err != nil {
+		return nil, errors.Join(fmt.Errorf("make gateway: %w", err), g.lines.close())
+	}
+	g.handler = guard(mux)
+	return g, nil
+}
+
+func (g *Gateway) connect() (*grpc.ClientConn, error) {
+	return grpc.NewClient("passthrough:///gateway",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return g.lis.DialContext(ctx) }),
 		// The server is this node's: what it says was bounded by the machine.
@@ -40,28 +64,37 @@ func New() (*Gateway, error) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
 	)
-	if err != nil {
-		return nil, fmt.Errorf("make gateway: %w", err)
-	}
-	g.conn = conn
-	mux := newMux()
-	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		coordv1.RegisterSessionServiceHandler,
-		coordv1.RegisterLockServiceHandler,
-		coordv1.RegisterSemaphoreServiceHandler,
-		coordv1.RegisterElectionServiceHandler,
-		coordv1.RegisterInspectServiceHandler,
-		coordv1.RegisterClusterServiceHandler,
-	} {
-		if err := register(context.Background(), mux, conn); err != nil {
-			return nil, errors.Join(fmt.Errorf("make gateway: %w", err), conn.Close())
-		}
-	}
-	g.handler = guard(mux)
-	return g, nil
 }
 
-// Listener is what the node's gRPC server is to serve. Its one connection is that of all
+// lines are the connections to the server. Watches, and calls that may wait, can be as many
+// as one takes, and what comes then waits, without a word, until one of them ends: renewals
+// and releases must not.
+type lines struct{ brief, long *grpc.ClientConn }
+
+// Invoke implements grpc.ClientConnInterface.
+func (l lines) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if _, waits := args.(interface{ GetWaitLimit() *durationpb.Duration }); waits {
+		return l.long.Invoke(ctx, method, args, reply, opts...)
+	}
+	return l.brief.Invoke(ctx, method, args, reply, opts...)
+}
+
+// NewStream implements grpc.ClientConnInterface.
+func (l lines) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return l.long.NewStream(ctx, desc, method, opts...)
+}
+
+func (l lines) close() error {
+	var errs []error
+	for _, conn := range []*grpc.ClientConn{l.brief, l.long} {
+		if conn != nil {
+			errs = append(errs, conn.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Listener is what the node's gRPC server is to serve. Its connections are those of all
 // HTTP clients.
 func (g *Gateway) Listener() net.Listener { return g.lis }
 
@@ -70,7 +103,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.handler.
 
 // Close ends the RPCs under way and waits for none.
 func (g *Gateway) Close() error {
-	if err := errors.Join(g.conn.Close(), g.lis.Close()); err != nil {
+	if err := errors.Join(g.lines.close(), g.lis.Close()); err != nil {
 		return fmt.Errorf("close gateway: %w", err)
 	}
 	return nil

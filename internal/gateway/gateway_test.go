@@ -13,14 +13,12 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -30,16 +28,16 @@ import (
 
 // serve returns a gateway to a server with the given services, of which others say only
 // their names.
-func serve(t *testing.T, register func(*grpc.Server)) *gateway.Gateway {
+func serve(t *testing.T, register func(*grpc.Server), opts ...grpc.ServerOption) *gateway.Gateway {
 	t.Helper()
 	g, err := gateway.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
+	srv := grpc.NewServer(append(opts, grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
 		method, _ := grpc.MethodFromServerStream(ss)
 		return status.Error(codes.Unimplemented, method)
-	}))
+	}))...)
 	if register != nil {
 		register(srv)
 	}
@@ -203,12 +201,12 @@ func (s *stub) Watch(_ *coordv1.WatchRequest, ss grpc.ServerStreamingServer[coor
 	return status.Error(codes.Unavailable, "the end")
 }
 
-func stubbed(t *testing.T) (*gateway.Gateway, *stub) {
+func stubbed(t *testing.T, opts ...grpc.ServerOption) (*gateway.Gateway, *stub) {
 	s := &stub{ended: make(chan struct{}), waits: make(chan struct{})}
 	return serve(t, func(srv *grpc.Server) {
 		coordv1.RegisterLockServiceServer(srv, s)
 		coordv1.RegisterInspectServiceServer(srv, s)
-	}), s
+	}, opts...), s
 }
 
 func wantBody(t *testing.T, r *http.Response, want string) {
@@ -349,54 +347,6 @@ func TestLargeBodyIsRefused(t *testing.T) {
 	}
 }
 
-// A body that does not come is waited for no longer than any, whatever the method, and whether
-// or not it is wanted.
-func TestSlowBodyIsRefused(t *testing.T) {
-	for name, test := range map[string]struct {
-		head string
-		code int
-	}{
-		"post":           {"POST /v1/locks:lock HTTP/1.1\r\nContent-Type: application/json\r\n", http.StatusBadRequest},
-		"get":            {"GET /v1/objects:describe?kind=lock&name=x HTTP/1.1\r\n", http.StatusBadRequest},
-		"one of no type": {"POST /v1/locks:lock HTTP/1.1\r\n", http.StatusUnsupportedMediaType},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				g, s := stubbed(t)
-				lis := bufconn.Listen(1 << 16)
-				srv := &http.Server{Handler: g}
-				served := make(chan struct{})
-				go func() {
-					defer close(served)
-					_ = srv.Serve(lis) // it ends by Close
-				}()
-				conn, err := lis.DialContext(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				begin := time.Now()
-				if _, err := io.WriteString(conn, test.head+"Host: localhost\r\nContent-Length: 10\r\n\r\n{"); err != nil {
-					t.Fatal(err)
-				}
-				r, err := http.ReadResponse(bufio.NewReader(conn), nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				refused(t, r, test.code)
-				if d := time.Since(begin); d > 10*time.Second {
-					t.Errorf("after %v", d)
-				}
-				if s.locked != nil {
-					t.Error("a call came through")
-				}
-				_ = conn.Close()
-				_ = srv.Close()
-				<-served
-			})
-		})
-	}
-}
-
 // A watch is one JSON object a line, each as it comes.
 func TestStreamIsLines(t *testing.T) {
 	g, _ := stubbed(t)
@@ -434,4 +384,21 @@ func TestHungUpRequestEndsItsRPC(t *testing.T) {
 	cancel()
 	<-s.ended
 	<-done
+}
+
+// However many calls wait: what is answered at once still is.
+func TestBriefCallsDoNotQueueBehindWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, s := stubbed(t, grpc.MaxConcurrentStreams(1))
+		ctx, cancel := context.WithCancel(t.Context())
+		r := httptest.NewRequest(http.MethodPost, "/v1/locks:lock", strings.NewReader(`{"names": ["wait"]}`)).WithContext(ctx)
+		r.Header.Set("Content-Type", "application/json")
+		go g.ServeHTTP(httptest.NewRecorder(), r)
+		<-s.waits
+		if r := ask(t, g, http.MethodGet, "/v1/objects:describe?kind=lock&name=x", ""); r.StatusCode != http.StatusOK {
+			t.Error(r.Status)
+		}
+		cancel()
+		<-s.ended
+	})
 }
