@@ -26,8 +26,11 @@ const (
 	MaxSessions = 100_000
 	MaxWaiters  = 100_000   // on one object
 	MaxParked   = 1_000_000 // arms of all waits, when one is admitted
-	MaxWanted   = 1 << 18   // seqs in an Attach: more than can be open, and each is answered
 	MaxEnds     = 4_096     // sessions that end in one entry
+
+	// MaxWanted is how many seqs an Attach may list: as many calls as a session can have,
+	// releases included. Each is answered.
+	MaxWanted = 2 * session.MaxOpen
 
 	// MaxFloor is the highest floor of tokens, unix milliseconds << 20 in the year 2109.
 	// It leaves as many again, so that no floor can make the counter run out.

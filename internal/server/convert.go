@@ -16,8 +16,8 @@ import (
 
 // Bounds of a call or frame. The machine's own limits of an argument are its to enforce.
 const (
-	maxOps    = 16 << 10 // of a frame
-	maxRanges = 65_536   // as many as a session may have calls
+	maxOps    = 16 << 10          // of a frame
+	maxRanges = machine.MaxWanted // each of one seq
 	secretLen = 16
 	traceLen  = 25 // trace id, span id, flags
 )

@@ -4,12 +4,14 @@ import (
 	"sync"
 
 	"coordd.dev/internal/machine"
+	"coordd.dev/internal/session"
 )
 
 // outboxBytes bounds what waits for a client that does not read, by estimate; what the
-// handler has taken to send may be as much again. It is beyond what a session with as
-// many calls as it may have gets at once by an Attach.
-const outboxBytes = 8 << 20
+// handler has taken to send may be as much again. It is beyond what a session gets at once
+// by an Attach, or it could never attach: an answer for each seq that it wants and, if it was
+// revoked, a recall of each call that holds.
+const outboxBytes = (machine.MaxWanted+session.MaxOpen)*outcomeBytes + 1<<20
 
 // An outbox is what a stream still has to be sent, in log order. Apply appends to it and
 // never waits; the stream's handler drains it.
