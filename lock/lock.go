@@ -14,7 +14,8 @@ const (
 	MaxPermits = 1 << 40
 
 	// MaxHeld bounds the holds and MaxSemaphores the limits of the whole room, both
-	// when a call is admitted. A million locks may be held for good, and beside them as
+	// when a call is admitted. A limit stays (SEMANTICS E9: to delete one is not built yet), so
+	// that a room which is full of them stays full. A million locks may be held for good, and beside them as
 	// many come and go as one session may have calls: a room that is full of those that
 	// stay would refuse everybody else.
 	MaxHeld       = 1<<20 + 1<<16

@@ -27,7 +27,7 @@ const (
 	metaLimit   = "limit"   // of LIMIT: which one
 	metaRevoked = "revoked" // of SESSION_OVER: "true" if an operator took it back
 	metaIndex   = "index"   // of NOT_FOUND, when an object is read: the log index of that
-	metaValue   = "value"   // of MISMATCH, INVALID and LIMIT: the limit in force, or met
+	metaValue   = "value"   // of MISMATCH the limit it was made with, of INVALID that in force, of LIMIT that met
 )
 
 // The domain of every ErrorInfo.
@@ -123,10 +123,13 @@ func errNoLeader(what, leader string) error {
 
 // refusal is the status that answers or ends a stream which the machine refuses.
 func refusal(session park.SessionID, r machine.Refusal) error {
-	what := "session " + session.String()
 	if session == 0 {
-		what = "attach"
+		return refusalOf("attach", r)
 	}
+	return refusalOf("session "+session.String(), r)
+}
+
+func refusalOf(what string, r machine.Refusal) error {
 	switch r {
 	case machine.RefusedOver:
 		return Error(coordv1.Reason_REASON_SESSION_OVER,

@@ -15,6 +15,7 @@ import (
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
+	"coordd.dev/lock"
 	"coordd.dev/raftstore"
 )
 
@@ -43,7 +44,7 @@ func refusedOutcome(what string, c *machine.Call, o *outcome) error {
 		reason, why = coordv1.Reason_REASON_TIMED_OUT, "not to be had within the wait limit; ask again"
 	case park.Mismatch:
 		reason, metadata = coordv1.Reason_REASON_MISMATCH, value
-		why = fmt.Sprintf("its limit is %d; give that, or 0 for whatever it is", o.value)
+		why = fmt.Sprintf("it was made with limit %d; give that, or 0 for whatever it is", o.value)
 	case park.Over:
 		reason = coordv1.Reason_REASON_CALL_OVER
 		why = "the call of this request_id has ended, its hold released or its wait cancelled; ask again"
@@ -53,7 +54,7 @@ func refusedOutcome(what string, c *machine.Call, o *outcome) error {
 		reason, why = coordv1.Reason_REASON_NOT_FOUND, whyNotFound(&c.Op)
 	case park.Limit:
 		reason, metadata, value[metaLimit] = coordv1.Reason_REASON_LIMIT, value, "cluster"
-		why = fmt.Sprintf("the cluster has %d of these, as many as it can have; retry later", o.value)
+		why = fmt.Sprintf("the cluster has %d of these, as many as it can have; %s", o.value, afterLimit(&c.Op, o.value))
 	case park.Full:
 		reason, metadata, value[metaLimit] = coordv1.Reason_REASON_LIMIT, value, "calls"
 		why = fmt.Sprintf("the session has %d calls that wait or hold, as many as it can have; end some, then ask again", o.value)
@@ -63,6 +64,20 @@ func refusedOutcome(what string, c *machine.Call, o *outcome) error {
 		return status.Errorf(codes.Internal, "%s: the machine answered %v", what, o.code)
 	}
 	return Error(reason, what+": "+why+anotherID, metadata, more...)
+}
+
+// afterLimit says what to do about a limit of the cluster. A semaphore's limit stays for good
+// (SEMANTICS E9), so that whoever waited for another to go would wait in vain; but there may
+// be as many waits.
+func afterLimit(op *machine.Op, value int64) string {
+	makes := op.Do == machine.DoResize
+	for _, a := range op.Wait.Arms {
+		makes = makes || a.Limit != 0
+	}
+	if makes && value == lock.MaxSemaphores {
+		return "semaphores keep their limits and do not go: use one that there is, or retry later"
+	}
+	return "retry later"
 }
 
 // whyInvalid says what only the machine can find wrong with an op: the rest was checked

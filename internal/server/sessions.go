@@ -75,7 +75,7 @@ func (s *sessions) OpenSession(ctx context.Context, req *coordv1.OpenSessionRequ
 	case !ok:
 		return nil, unexpected(what, result)
 	case opened.Refusal != 0:
-		return nil, refusal(0, opened.Refusal)
+		return nil, refusalOf(what, opened.Refusal)
 	}
 	return &coordv1.OpenSessionResponse{
 		Lease: &coordv1.Lease{SessionId: uint64(opened.Session), Secret: secret},

@@ -1772,7 +1772,8 @@ type Outcome struct {
 	Token uint64 `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`
 	// The arm that committed, from 0.
 	Arm uint32 `protobuf:"varint,4,opt,name=arm,proto3" json:"arm,omitempty"`
-	// With MISMATCH and INVALID the limit in force, with LIMIT the limit met.
+	// With MISMATCH the limit that it was made with, with INVALID the limit in force, with
+	// LIMIT the limit met.
 	Value int64 `protobuf:"varint,5,opt,name=value,proto3" json:"value,omitempty"`
 	// With BUSY the first object that was not to be had; and Describe's answer.
 	Description *Description `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
