@@ -5,7 +5,8 @@
 // Invariants:
 //
 //  1. Every node applies; only the leader serves. A node that does not lead passes a
-//     call on to the one that does, at most once; of coord.v1 only Status is always local.
+//     call on to the one that does, at most once; of coord.v1 only Status is always local,
+//     and a read that is asked to be stale.
 //  2. A stream is registered under (instance, epoch) before its Attach is submitted, so
 //     that no answer can come too early. EventAttached gives it the session; from there
 //     to its end it gets every event of that session, in log order.
@@ -36,8 +37,10 @@
 //  11. Every goroutine ends with its stream or with Stop, which waits for it.
 //
 // Where time is: Replica notes when the next thing falls due by the local clock, and the
-// server ticks the log then (SEMANTICS A2). Renewals wait up to 100 ms for company. The
-// server has no other clock, and no timer of a session.
+// server ticks the log then (SEMANTICS A2). Renewals wait up to 100 ms for company. No
+// session has a timer. All other times are of one RPC, and decide nothing that is in the
+// log: how long a leader is waited for, or an Attach frame, and how often a watch of what
+// does not change says how far it is.
 //
 // What it does not do: dedupe, expire, grant, order (machine); replicate (raftstore);
 // know its peers (Config.Locate).

@@ -127,8 +127,8 @@ func (s *Server) route(ctx context.Context, what string) (leader string, err err
 // protocolPrefix is that of the methods of coord.v1.
 const protocolPrefix = "/coord.v1."
 
-// local says that a method is answered by the node that is asked: of coord.v1 only
-// Status, and everything that is not of coord.v1.
+// local says that a method is always answered by the node that is asked: of coord.v1 only
+// Status, and everything that is not of coord.v1. Others are if the request says stale.
 func local(method string) bool {
 	return !strings.HasPrefix(method, protocolPrefix) ||
 		strings.HasPrefix(method, protocolPrefix+"ClusterService/")

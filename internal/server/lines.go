@@ -67,7 +67,9 @@ func (lines) HandleRPC(context.Context, stats.RPCStats)                       {}
 func (lines) HandleConn(context.Context, stats.ConnStats)                     {}
 
 // enter counts a call that may wait until leave is called, or refuses it. What another
-// node passes on was counted there: its connection is that of all its clients.
+// node passes on was counted there: its connection is that of all its clients. That is
+// believed of whoever says so, and any gRPC client can: the limit is for honest clients, and
+// keeps nobody out who means harm.
 func enter(ctx context.Context, req any) (leave func(), err error) {
 	w, ok := req.(waiting)
 	if !ok || w.GetTry() || forwarded(ctx) {

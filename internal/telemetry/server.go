@@ -37,7 +37,7 @@ func NewServer(tp trace.TracerProvider, mp metric.MeterProvider, read func() Gau
 		sets:   newSets(),
 		wait: must(m.Float64Histogram("coord.lock.wait.duration",
 			metric.WithUnit("s"),
-			metric.WithDescription("Time from the entry of a wait until its end, on the cluster's clock. Of the leader."),
+			metric.WithDescription("Time from the entry of a wait until its grant, on the cluster's clock. Of the leader."),
 			metric.WithExplicitBucketBoundaries(lockSeconds()...))),
 		hold: must(m.Float64Histogram("coord.lock.hold.duration",
 			metric.WithUnit("s"),

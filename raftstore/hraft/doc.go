@@ -7,7 +7,8 @@
 //  2. After an entry that cannot be applied, and after the first error of a store,
 //     this node writes, applies, snapshots and restores nothing more: Failed is closed
 //     and raft is shut down. Nothing is tried again: after a failed fsync a second one
-//     may succeed and mean nothing.
+//     may succeed and mean nothing. An error of the snapshot store is none of these: that
+//     snapshot is given up, what it was to replace stays, and a later one begins anew.
 //  3. raft never waits for this package: what it has to tell goes into values of which
 //     only the newest counts.
 //  4. No caller waits for a future of raft without an end of its own: some never come
