@@ -34,12 +34,10 @@ type Event struct {
 	Replaced []Outcome
 }
 
-// An Outcome is what became of a seq.
+// An Outcome is what became of a seq of a session that ended: nothing that it holds.
 type Outcome struct {
 	Seq   park.Seq
 	Code  park.Code
-	Token park.Token
-	Arm   int
 	Value int64
 }
 

@@ -13,8 +13,6 @@ import (
 
 // Constants of this version of the machine; never flags (SEMANTICS H1).
 const (
-	Version = 1
-
 	MinTTL      = int64(500 * time.Millisecond)
 	MaxTTL      = int64(24 * time.Hour)
 	MaxDelay    = int64(24 * time.Hour)

@@ -67,8 +67,6 @@ func attachedOf(e *machine.Event, node string) *coordv1.AttachResponse {
 		replaced[i] = &coordv1.Outcome{
 			Seq:   uint64(o.Seq),
 			Code:  coordv1.Code(o.Code),
-			Token: uint64(o.Token),
-			Arm:   uint32(o.Arm),
 			Value: o.Value,
 		}
 	}

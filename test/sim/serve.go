@@ -194,7 +194,7 @@ func attachedOf(e *machine.Event) lessee.Attached {
 	for _, o := range e.Replaced {
 		a.Replaced = append(a.Replaced, lessee.Answer{
 			Seq: uint64(o.Seq), Verdict: verdictOf(o.Code),
-			Body: &reply{code: o.Code, token: o.Token, arm: o.Arm, value: o.Value},
+			Body: &reply{code: o.Code, value: o.Value},
 		})
 	}
 	return a

@@ -267,9 +267,11 @@ const (
 	Code_CODE_TIMED_OUT Code = 10
 	// Not final: an operator wants the hold back.
 	Code_CODE_RECALLED Code = 11
-	// The hold was taken away by an operator.
+	// The hold was taken away by an operator. Not sent yet: a session is revoked as a whole,
+	// and its stream ends.
 	Code_CODE_REVOKED Code = 12
-	// The wait ended with its session (only of a replaced session).
+	// The wait ended with its session. Not sent: of a replaced session's waits nothing is kept
+	// (OVER), and who waited asks anew.
 	Code_CODE_ENDED Code = 13
 )
 
