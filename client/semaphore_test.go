@@ -148,7 +148,7 @@ func TestSemaphoreRefusals(t *testing.T) {
 		}
 		err = a.Semaphore("s", 4).Acquire(t.Context(), 1)
 		wantErr(t, err, client.ErrMismatch)
-		if got := err.Error(); got != "semaphore s: object made otherwise: its limit is 3" {
+		if got := err.Error(); got != "semaphore s: object made otherwise: it was made with limit 3" {
 			t.Error(got)
 		}
 		if err := a.Semaphore("s", 0).Acquire(t.Context(), 1); err != nil {

@@ -158,7 +158,7 @@ func refusal(o *coordv1.Outcome) error {
 		}
 		return ErrInvalid
 	case coordv1.Code_CODE_MISMATCH:
-		return fmt.Errorf("%w: its limit is %d", ErrMismatch, o.GetValue())
+		return fmt.Errorf("%w: it was made with limit %d", ErrMismatch, o.GetValue())
 	case coordv1.Code_CODE_LIMIT:
 		return fmt.Errorf("%w: the cluster has %d, as many as it can have; retry later", ErrLimit, o.GetValue())
 	case coordv1.Code_CODE_FULL:

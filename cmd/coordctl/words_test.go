@@ -73,8 +73,8 @@ func TestRefusedWords(t *testing.T) {
 			want: `lock "a\x1b[2Jb": invalid argument: control character`, code: 125,
 		},
 		{
-			name: "mismatch", err: fmt.Errorf("%w: its limit is 4", client.ErrMismatch),
-			want: "lock deploy: object made otherwise: its limit is 4; give the limit that the others give", code: 125,
+			name: "mismatch", err: fmt.Errorf("%w: it was made with limit 4", client.ErrMismatch),
+			want: "lock deploy: object made otherwise: it was made with limit 4; give the limit that the others give", code: 125,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
