@@ -472,10 +472,17 @@ func TestStoppedLeaderIsSucceeded(t *testing.T) {
 			t.Errorf("ended with %v (%v)", err, info)
 		}
 		a.api = c.api((leader + 1) % 3)
-		if _, err := a.attach(&coordv1.Attach{
-			SessionId: a.id, Wanted: []*coordv1.SeqRange{{First: held, Last: held}},
-		}); err != nil {
-			t.Fatal(err)
+		for { // that one may not have heard yet that another leads
+			_, err := a.attach(&coordv1.Attach{
+				SessionId: a.id, Wanted: []*coordv1.SeqRange{{First: held, Last: held}},
+			})
+			if err == nil {
+				break
+			}
+			if status.Code(err) != codes.Unavailable || time.Since(begin) > 150*time.Millisecond {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond) // of the bubble
 		}
 		if again := a.want(held, coordv1.Code_CODE_GRANTED).GetToken(); again != token {
 			t.Errorf("token %d is now %d", token, again)
