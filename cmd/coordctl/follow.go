@@ -46,6 +46,10 @@ type following struct {
 // is taken up after the last revision that was heard of. To begin, each node is asked once,
 // within --timeout; afterwards an outage is ridden out, and told after a second.
 func (f *following) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	unread := whenGone(f.nodes.app.stdout, func() { cancel(unwritten(syscall.EPIPE)) })
+	defer unread()
 	pause, since := retryFirst, time.Now()
 	for tries := 1; ; tries++ {
 		heard, err := f.stream(ctx)
@@ -54,10 +58,10 @@ func (f *following) run(ctx context.Context) error {
 		}
 		var end *ending
 		switch {
+		case ctx.Err() != nil: // which may have failed a look
+			return context.Cause(ctx)
 		case errors.As(err, &end):
 			return end.err
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
 		case f.req.GetAfter() > 0 && reason(err) == coordv1.Reason_REASON_INVALID:
 			// The revision is one of the future: the cluster was made anew.
 			f.say("%s: the cluster counts its changes anew; beginning again", f.what)
@@ -144,9 +148,6 @@ func (f *following) stream(ctx context.Context) (heard bool, err error) {
 			return heard, &ending{err}
 		}
 		heard, f.begun = true, true
-		if gone(f.nodes.app.stdout) {
-			return heard, &ending{unwritten(syscall.EPIPE)}
-		}
 		f.req.After = max(f.req.GetAfter(), r.GetRevision())
 		if now, err := f.nodes.conn(); err != nil || now != conn {
 			return heard, errMoved // conn is closed

@@ -15,20 +15,9 @@ func isTerminal(w io.Writer) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// gone reports whether nobody reads w any more. A watch of what does not change would
-// write nothing for a long time, and so not find out.
-func gone(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
-	n, err := unix.Poll(fds, 0)
-	return err == nil && n > 0 && fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0
-}
-
 // whenGone calls f once nobody reads w any more, unless the returned function is called
-// before. That waits for an f that runs.
+// before. That waits for an f that runs. A watch of what does not change would write nothing
+// for a long time, and so not find out.
 func whenGone(w io.Writer, f func()) (stop func()) {
 	file, ok := w.(*os.File)
 	if !ok {

@@ -169,8 +169,8 @@ func refusedCall(session park.SessionID, r machine.Refusal) error {
 	return refusal(session, r)
 }
 
-// callFailed is the status of a call with a request id, or of a read, whose command failed. Whether it was committed does
-// not matter: the same request id again settles it.
+// callFailed is the status of a call with a request id, or of a read, whose command failed.
+// Whether it was committed does not matter: to ask again, under the same id, settles it.
 func callFailed(what, leader string, err error) error {
 	switch {
 	case errors.Is(err, raftstore.ErrNotLeader):
