@@ -73,9 +73,6 @@ type describing struct {
 	stale bool
 	what  string
 	nodes *nodes
-
-	shown uint64 // revision that is shown
-	drawn bool
 }
 
 func (d *describing) run(ctx context.Context, watch bool) (err error) {
@@ -130,44 +127,20 @@ func (n *nodes) history(ctx context.Context, what string, of topic, name string,
 }
 
 func (d *describing) watch(ctx context.Context) error {
-	req := &coordv1.WatchRequest{Kind: d.of.kind, Name: d.name}
-	return (&following{nodes: d.nodes, what: d.what, req: req, hear: d.hear}).run(ctx)
+	return (&redrawing{app: d.app, look: d.view}).run(ctx, d.nodes, d.of, d.name, d.what)
 }
 
-// hear shows the object as it is now, which is the same whatever was skipped. What was
-// shown since the change happened is not shown again: so a burst is shown once.
-func (d *describing) hear(ctx context.Context, r *coordv1.WatchResponse, anew bool) error {
-	inPlace := d.output != asJSON && isTerminal(d.stdout)
-	changed := anew || len(r.GetChanges()) > 0 && r.GetRevision() > d.shown
-	if !changed && !inPlace {
-		return nil
-	}
+// view is the object as it is now. One that is not there has nothing in it, since revision.
+func (d *describing) view(ctx context.Context, revision uint64) (view, error) {
 	desc, err := d.look(ctx)
 	if notFound(err) {
-		desc, err = &coordv1.Description{Kind: d.of.kind, Name: d.name, Revision: r.GetRevision()}, nil
+		desc, err = &coordv1.Description{Kind: d.of.kind, Name: d.name, Revision: revision}, nil
 	}
 	if err != nil {
-		return err
+		return view{}, err
 	}
 	past, err := d.past(ctx)
-	if err != nil {
-		return err
-	}
-	d.shown = desc.GetRevision()
-	if inPlace {
-		if err := d.text("\x1b[H\x1b[2J"); err != nil {
-			return err
-		}
-	} else if d.drawn && d.output != asJSON {
-		if err := d.text("\n"); err != nil {
-			return err
-		}
-	}
-	d.drawn = true
-	if d.output == asJSON {
-		return d.line(describedOf(desc, past))
-	}
-	return d.draw(desc, past)
+	return view{desc.GetRevision(), describedOf(desc, past), d.tables(desc, past)}, err
 }
 
 // draw writes it all.
@@ -175,10 +148,14 @@ func (d *describing) draw(desc *coordv1.Description, past []*coordv1.PastHold) e
 	if d.output == asJSON {
 		return d.render(describedOf(desc, past), nil)
 	}
+	return d.text(d.tables(desc, past))
+}
+
+func (d *describing) tables(desc *coordv1.Description, past []*coordv1.PastHold) string {
 	var b bytes.Buffer
 	d.describe(&b, desc)
 	if !d.stale {
 		d.describePast(&b, past)
 	}
-	return d.text(b.String())
+	return b.String()
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -12,18 +14,24 @@ import (
 )
 
 func (a *app) explainCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "explain [KIND] NAME",
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "explain [KIND] NAME [-w] [-o table|wide|json]",
 		Short: "Say why something is held, what to expect, and what can be done",
 		Long: `Say in sentences who holds a lock, a semaphore or an election, since when and why,
 whether the holder is alive, who waits, what waits are to be expected if holds last as
 long as they did lately, and what can be done. Without KIND the name is looked for in all
-kinds. The id of a session explains the session.
+kinds. The id of a session explains the session. With -o wide the tables of describe
+follow.
+
+With -w, and KIND, it is said again whenever the object changes hands, on a terminal in
+place, where it is said every five seconds besides; with json it is one line each time.
 
 Exit codes: 0 ok, 2 if several kinds have that name, 3 if nothing has and had it.`,
 		Example: `  coordctl explain deploy
-  coordctl explain election cron
+  coordctl explain election cron -w
   coordctl explain 000000000000002a`,
+		Annotations:           map[string]string{hasWide: ""},
 		DisableFlagsInUseLine: true,
 		Args:                  between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,9 +53,14 @@ Exit codes: 0 ok, 2 if several kinds have that name, 3 if nothing has and had it
 					return misuse(cmd, t.many+" are not explained; see coordctl status")
 				}
 			}
-			return e.run(cmd.Context(), session)
+			if watch && (len(args) < 2 || len(e.of) == 0) {
+				return misuse(cmd, "-w needs a kind of object before the name")
+			}
+			return e.run(cmd.Context(), session, watch)
 		},
 	}
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "say it again whenever it changes")
+	return cmd
 }
 
 // An explaining is one run of explain.
@@ -68,6 +81,8 @@ type explanation struct {
 	Next      string         `json:"expected_wait_of_next,omitempty"`
 	Sentences []string       `json:"sentences"`
 	Command   string         `json:"command,omitempty"` // that would end it
+
+	desc *coordv1.Description // of an object that is held or waited for
 }
 
 type timesView struct {
@@ -77,18 +92,57 @@ type timesView struct {
 	Longest string `json:"longest"`
 }
 
-func (e *explaining) run(ctx context.Context, session bool) (err error) {
+func (e *explaining) run(ctx context.Context, session, watch bool) (err error) {
 	if e.nodes, err = e.app.nodes(); err != nil {
 		return err
 	}
 	defer e.nodes.close()
+	if watch {
+		return e.interruptible(ctx, func(ctx context.Context) error {
+			return (&redrawing{app: e.app, look: e.view}).run(ctx, e.nodes, e.of[0], e.name, e.what)
+		})
+	}
+	x, err := e.find(ctx, session)
+	if err != nil {
+		return err
+	}
+	if e.output == asJSON {
+		return e.render(x, nil)
+	}
+	return e.text(e.words(x))
+}
+
+// view explains the object as it is now. What is not there, and was not, may still come.
+func (e *explaining) view(ctx context.Context, revision uint64) (view, error) {
+	x, err := e.find(ctx, false)
+	if fail, ok := errors.AsType[*failure](err); ok && fail.code == exitNotFound {
+		x, err = e.free(e.of[0], nil), nil
+	}
+	if err != nil {
+		return view{}, err
+	}
+	return view{max(revision, x.desc.GetRevision()), x, e.words(x)}, nil
+}
+
+// words are for people.
+func (e *explaining) words(x *explanation) string {
+	s := strings.Join(x.Sentences, "\n") + "\n"
+	if e.output != asWide || x.desc == nil {
+		return s
+	}
+	var b bytes.Buffer
+	(&describing{app: e.app}).describe(&b, x.desc)
+	return s + "\n" + b.String()
+}
+
+func (e *explaining) find(ctx context.Context, session bool) (*explanation, error) {
 	var found []*coordv1.ExplainObjectResponse
 	for _, t := range e.of {
 		r, err := e.ask(ctx, t)
 		switch {
 		case notFound(err):
 		case err != nil:
-			return err
+			return nil, err
 		default:
 			found = append(found, r)
 		}
@@ -97,13 +151,15 @@ func (e *explaining) run(ctx context.Context, session bool) (err error) {
 	case 0:
 		return e.absent(ctx, session)
 	case 1:
-		return e.tell(e.explain(found[0]))
+		x := e.explain(found[0])
+		x.desc = found[0].GetDescription()
+		return x, nil
 	}
 	var kinds []string
 	for _, r := range found {
 		kinds = append(kinds, kindWord(r.GetDescription().GetKind()))
 	}
-	return &failure{
+	return nil, &failure{
 		what: e.what, why: "there is a " + strings.Join(kinds, " and a ") + " of that name",
 		next: "write coordctl explain " + kinds[0] + " " + show(e.name), code: exitUsage,
 	}
@@ -120,61 +176,59 @@ func (e *explaining) ask(ctx context.Context, t topic) (r *coordv1.ExplainObject
 
 // absent explains what is not there: nobody has it, and perhaps it is known who had it
 // last. It may also be a session's id.
-func (e *explaining) absent(ctx context.Context, session bool) error {
+func (e *explaining) absent(ctx context.Context, session bool) (*explanation, error) {
 	id, err := parseSessionID(e.name)
 	switch {
 	case session && err == nil:
 		return e.session(ctx, id)
 	case len(e.of) == 0:
-		return &failure{what: e.what, why: err.Error(), next: "see coordctl session ls", code: exitUsage}
+		return nil, &failure{what: e.what, why: err.Error(), next: "see coordctl session ls", code: exitUsage}
 	}
 	var last *coordv1.PastHold
 	var of topic
 	for _, t := range e.of {
 		past, err := e.nodes.history(ctx, e.what, t, e.name, 1)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(past) > 0 && past[0].GetRevision() > last.GetRevision() {
 			last, of = past[0], t
 		}
 	}
 	if last == nil {
-		return e.nodes.missing(ctx, e.what, e.name, e.of)
+		return nil, e.nodes.missing(ctx, e.what, e.name, e.of)
 	}
-	how, why := ended(last.GetEndReason())
-	if why != "" {
-		why = " (" + why + ")"
-	}
-	return e.tell(&explanation{
-		Object: new(describedOf(&coordv1.Description{Kind: of.kind, Name: e.name}, []*coordv1.PastHold{last})),
-		Sentences: []string{
-			"Nobody holds " + of.one + " " + wholly(e.name) + ", and nobody waits for it.",
-			whoIs(last.GetSessionId(), last.GetWho(), last.GetNote()) + " had it last, for " + short(last.GetHeld().AsDuration()) +
-				", " + how + " at " + clockTime(last.GetEnded().AsTime()) + why + ".",
-			"Nothing needs to be done: who asks for it has it at once.",
-		},
-	})
+	return e.free(of, []*coordv1.PastHold{last}), nil
 }
 
-func (e *explaining) session(ctx context.Context, id uint64) error {
+// free explains what nobody holds or waits for; last is who had it last, if that is known.
+func (e *explaining) free(of topic, last []*coordv1.PastHold) *explanation {
+	s := []string{"Nobody holds " + of.one + " " + wholly(e.name) + ", and nobody waits for it."}
+	for _, p := range last {
+		how, why := ended(p.GetEndReason())
+		if why != "" {
+			why = " (" + why + ")"
+		}
+		s = append(s, whoIs(p.GetSessionId(), p.GetWho(), p.GetNote())+" had it last, for "+short(p.GetHeld().AsDuration())+
+			", "+how+" at "+clockTime(p.GetEnded().AsTime())+why+".")
+	}
+	return &explanation{
+		Object:    new(describedOf(&coordv1.Description{Kind: of.kind, Name: e.name}, last)),
+		Sentences: append(s, "Nothing needs to be done: who asks for it has it at once."),
+	}
+}
+
+func (e *explaining) session(ctx context.Context, id uint64) (*explanation, error) {
 	list, err := e.sessions(ctx, e.what)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, s := range list.GetSessions() {
 		if s.GetSessionId() == id {
-			return e.tell(e.explainSession(s))
+			return e.explainSession(s), nil
 		}
 	}
-	return &failure{what: e.what, why: "there is no such session: it has ended, with all that it held", next: "see coordctl session ls", code: exitNotFound}
-}
-
-func (e *explaining) tell(x *explanation) error {
-	if e.output == asJSON {
-		return e.render(x, nil)
-	}
-	return e.text(strings.Join(x.Sentences, "\n") + "\n")
+	return nil, &failure{what: e.what, why: "there is no such session: it has ended, with all that it held", next: "see coordctl session ls", code: exitNotFound}
 }
 
 // revoke is the command that takes a session back, with the flags that this one was given.

@@ -2,12 +2,16 @@ package main
 
 import (
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/client"
+	"coordd.dev/coordtest"
 )
 
 // What a person reads at three in the morning, in these words.
@@ -171,4 +175,35 @@ Nothing needs to be done`).MatchString(out) {
 	if code, out, _ := node.ctl(t, "explain", "deploy"); code != exitNotFound || out != "" {
 		t.Errorf("nobody had it: %d %s", code, out)
 	}
+}
+
+// With -w it is explained again when it changes hands, and with -o wide the tables follow.
+func TestExplainWatch(t *testing.T) {
+	cluster := coordtest.New(t)
+	_, out, _ := startWatch(t, cluster.Target(), "explain", "lock", "x", "-w", "-o", "wide")
+	until := func(text string) {
+		t.Helper()
+		for {
+			line, err := out.ReadString('\n')
+			if err != nil {
+				t.Fatalf("no line has %q: %v", text, err)
+			}
+			if strings.Contains(line, text) {
+				return
+			}
+		}
+	}
+	until("Nothing needs to be done")
+	c := cluster.Dial(client.WithTTL(time.Hour), client.WithName("who"))
+	h, err := c.Mutex("x").LockContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	until("Lock x is held by ")
+	until("HOLDER")
+	if err := h.Unlock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until("Nobody holds lock x")
+	until("(who) had it last, for ")
 }

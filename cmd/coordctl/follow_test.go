@@ -47,7 +47,7 @@ func startWatch(t *testing.T, target string, args ...string) (*exec.Cmd, *bufio.
 
 func TestWatchInterrupted(t *testing.T) {
 	target := coordtest.New(t).Target()
-	for _, args := range [][]string{{"get", "locks", "-w"}, {"describe", "lock", "nothing", "-w"}} {
+	for _, args := range [][]string{{"get", "locks", "-w"}, {"describe", "lock", "nothing", "-w"}, {"explain", "lock", "nothing", "-w"}} {
 		cmd, out, _ := startWatch(t, target, args...)
 		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 			t.Fatal(err)
