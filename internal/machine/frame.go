@@ -167,7 +167,7 @@ func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
 		m.answer(waiter, park.Invalid, limit)
 	}
 	m.note(ChangeResized, id, park.Arm{On: on, N: limit})
-	m.touch(on)
+	m.touch(on, park.Alone)
 	m.keep(id, value)
 }
 

@@ -129,7 +129,7 @@ func mix64(z uint64) uint64 {
 // free says whether an arm can proceed and would overtake nobody.
 func (m *Machine) free(w *park.Waiter, arm int) bool {
 	a := w.Arms[arm]
-	return !m.lot.Ahead(a.On, w.Prio, w.Ticket) && m.ready(a)
+	return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, park.ID{}) && m.ready(a)
 }
 
 // grant commits what try has found, and tells. waited says that it was parked.
@@ -232,15 +232,15 @@ func (m *Machine) release(id park.ID, why Ending) bool {
 func (m *Machine) ended(id park.ID, a park.Arm, h *session.Hold, why Ending) {
 	c := m.noteHold(ChangeEnded, id, a, h)
 	c.Held, c.Ending = int64(m.clock-h.Since), why
-	if head, ok := m.lot.Head(a.On); ok {
+	if head, ok := m.lot.Head(a.On, a.Side); ok {
 		m.freed(a.On, h.Terms.Get().Trace)
 		m.mark(head)
 	}
 }
 
-// touch marks the head of an object's queue to be tried.
-func (m *Machine) touch(on park.Object) {
-	if head, ok := m.lot.Head(on); ok {
+// touch marks the head of one of an object's queues to be tried.
+func (m *Machine) touch(on park.Object, side park.Side) {
+	if head, ok := m.lot.Head(on, side); ok {
 		m.mark(head)
 	}
 }

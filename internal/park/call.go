@@ -46,6 +46,11 @@ const (
 	KindLock Kind = iota + 1
 	KindSemaphore
 	KindElection
+	KindWaitGroup
+	KindOnce
+	KindCond
+	KindMap
+	KindChan
 )
 
 // An Object is a named thing of the cluster.
@@ -101,4 +106,7 @@ const (
 	Recalled                 // not final: an operator wants the hold back
 	Revoked                  // taken away by an operator
 	Ended                    // the wait died with its session
+	Closed                   // the channel is closed: nothing was sent, or nothing more comes
+	CutShort                 // the wait group is at zero, and a session ended before its Done
+	Deadlock                 // it could never have proceeded
 )

@@ -3,16 +3,16 @@
 //
 // A call that cannot proceed is parked as a Waiter with one or several Arms and stands
 // on the queue of each arm's object, under one ticket (SEMANTICS D1). All queues are
-// one ordered tree keyed (object, -priority, ticket, arm), so that enqueuing, leaving
+// one ordered tree keyed (object, side, -priority, ticket, arm), so that enqueuing, leaving
 // and finding a head cost O(log n), a waiter being where it must be on a thousand
 // queues or on one.
 //
 //  1. A waiter stands on exactly the queues of its arms, and leaves all of them at once.
 //  2. Tickets rise: of equal priorities the earlier comes first.
 //  3. Who leaves from the head of a queue may let somebody behind it proceed: Leave
-//     names each such object.
+//     names each such queue.
 //
-// The package also has the words that every room shares: ID, Object, Arm, Token, Clock,
-// Code. It is no client API, and it decides nothing: whether an arm can proceed is the
+// The package also has the words that every room shares: ID, Object, Arm, Result, Token,
+// Clock, Code. It is no client API, and it decides nothing: whether an arm can proceed is the
 // business of its room, and who is tried when that of package machine.
 package park

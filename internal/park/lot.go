@@ -55,6 +55,7 @@ type Lot struct {
 // A place is where an arm of a waiter stands.
 type place struct {
 	on     Object
+	side   Side
 	prio   int32
 	ticket uint64
 	arm    int
@@ -62,6 +63,9 @@ type place struct {
 
 func (a place) Compare(b place) int {
 	if c := a.on.Compare(b.on); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.side, b.side); c != 0 {
 		return c
 	}
 	if c := cmp.Compare(b.prio, a.prio); c != 0 { // higher first
@@ -73,8 +77,8 @@ func (a place) Compare(b place) int {
 	return cmp.Compare(a.arm, b.arm)
 }
 
-// top is before every place of an object.
-func top(on Object) place { return place{on: on, prio: maxPrio} }
+// top is before every place on a side of an object.
+func top(on Object, side Side) place { return place{on: on, side: side, prio: maxPrio} }
 
 const maxPrio = 1<<31 - 1
 
@@ -114,18 +118,18 @@ func (l *Lot) enqueue(id ID, w Waiter) {
 	}
 }
 
-// Leave takes id off all its queues. Then it calls headed for the object of each arm
-// that stood at the head of a queue. ok is false if id does not wait.
-func (l *Lot) Leave(id ID, headed func(Object)) (w Waiter, ok bool) {
+// Leave takes id off all its queues. Then it calls headed for each arm that stood at the
+// head of a queue. ok is false if id does not wait.
+func (l *Lot) Leave(id ID, headed func(Object, Side)) (w Waiter, ok bool) {
 	w, ok = l.waiters.Delete(id)
 	if !ok {
 		return w, false
 	}
-	var few [8]Object
+	var few [8]int
 	heads := few[:0]
-	for _, a := range w.Arms {
-		if head, _ := l.Head(a.On); head == id {
-			heads = append(heads, a.On)
+	for i, a := range w.Arms {
+		if head, _ := l.Head(a.On, a.Side); head == id {
+			heads = append(heads, i)
 		}
 	}
 	for i, a := range w.Arms {
@@ -136,8 +140,8 @@ func (l *Lot) Leave(id ID, headed func(Object)) (w Waiter, ok bool) {
 			l.queued.Delete(a.On)
 		}
 	}
-	for _, on := range heads {
-		headed(on)
+	for _, i := range heads {
+		headed(w.Arms[i].On, w.Arms[i].Side)
 	}
 	return w, true
 }
@@ -145,34 +149,57 @@ func (l *Lot) Leave(id ID, headed func(Object)) (w Waiter, ok bool) {
 // Get returns a waiter.
 func (l *Lot) Get(id ID) (Waiter, bool) { return l.waiters.Get(id) }
 
-// Head returns who stands first on an object's queue.
-func (l *Lot) Head(on Object) (ID, bool) {
-	p, id, ok := l.places.First(top(on))
-	if !ok || p.on != on {
+// Head returns who stands first on one of an object's queues.
+func (l *Lot) Head(on Object, side Side) (ID, bool) {
+	p, id, ok := l.places.First(top(on, side))
+	if !ok || p.on != on || p.side != side {
 		return ID{}, false
 	}
 	return id, true
 }
 
-// Ahead reports whether anybody stands before (prio, ticket) on an object's queue. A
-// waiter's own arms do not.
-func (l *Lot) Ahead(on Object, prio int32, ticket uint64) bool {
-	p, _, ok := l.places.First(top(on))
-	return ok && p.on == on && p.Compare(place{on: on, prio: prio, ticket: ticket}) < 0
+// Peer returns who stands first on one of an object's queues, other than id.
+func (l *Lot) Peer(on Object, side Side, id ID) (peer ID, ok bool) {
+	for p, other := range l.places.From(top(on, side)) {
+		if p.on != on || p.side != side {
+			break
+		}
+		if other != id {
+			return other, true
+		}
+	}
+	return ID{}, false
 }
 
-// Queue yields who waits on an object, in order, each once.
+// Ahead reports whether anybody but peer stands before (prio, ticket) on one of an object's
+// queues. A waiter's own arms do not.
+func (l *Lot) Ahead(on Object, side Side, prio int32, ticket uint64, peer ID) bool {
+	here := place{on: on, side: side, prio: prio, ticket: ticket}
+	for p, id := range l.places.From(top(on, side)) {
+		if p.Compare(here) >= 0 {
+			return false
+		}
+		if id != peer {
+			return true
+		}
+	}
+	return false
+}
+
+// Queue yields who waits on an object, in order, one of its queues after the other. Who
+// stands on two of them comes twice.
 func (l *Lot) Queue(on Object) iter.Seq2[ID, Waiter] {
 	return func(yield func(ID, Waiter) bool) {
-		var last ID // the arms of one waiter on one object stand side by side
-		for p, id := range l.places.From(top(on)) {
+		var last ID // the arms of one waiter on one queue stand side by side
+		var side Side
+		for p, id := range l.places.From(top(on, Alone)) {
 			if p.on != on {
 				return
 			}
-			if id == last {
+			if id == last && p.side == side {
 				continue
 			}
-			last = id
+			last, side = id, p.side
 			if w, _ := l.waiters.Get(id); !yield(id, w) {
 				return
 			}
@@ -224,5 +251,5 @@ func (l *Lot) Copy() Lot {
 }
 
 func (w *Waiter) place(arm int) place {
-	return place{on: w.Arms[arm].On, prio: w.Prio, ticket: w.Ticket, arm: arm}
+	return place{on: w.Arms[arm].On, side: w.Arms[arm].Side, prio: w.Prio, ticket: w.Ticket, arm: arm}
 }

@@ -29,19 +29,34 @@ func (l *line) find(id park.ID) int {
 	return slices.IndexFunc(l.waiting, func(w waiting) bool { return w.id == id })
 }
 
+// A queue is one side of an object.
+type queue struct {
+	on   park.Object
+	side park.Side
+}
+
 func on(a park.Arm, o park.Object) bool { return a.On == o }
 
-// queue is who waits on an object, in order.
-func (l *line) queue(o park.Object) (ids []park.ID) {
+func at(a park.Arm, q queue) bool { return a.On == q.on && a.Side == q.side }
+
+// queue is who waits on one side of an object, in order.
+func (l *line) queue(q queue) (ids []park.ID) {
 	sorted := slices.SortedFunc(slices.Values(l.waiting), func(a, b waiting) int {
 		return cmp.Or(cmp.Compare(b.w.Prio, a.w.Prio), cmp.Compare(a.w.Ticket, b.w.Ticket))
 	})
 	for _, w := range sorted {
-		if slices.ContainsFunc(w.w.Arms, func(a park.Arm) bool { return on(a, o) }) {
+		if slices.ContainsFunc(w.w.Arms, func(a park.Arm) bool { return at(a, q) }) {
 			ids = append(ids, w.id)
 		}
 	}
 	return ids
+}
+
+// queues is who waits on an object, one side after the other.
+func (l *line) queues(o park.Object) []park.ID {
+	return slices.Concat(
+		l.queue(queue{o, park.Alone}), l.queue(queue{o, park.Send}), l.queue(queue{o, park.Recv}),
+	)
 }
 
 func (l *line) arms(o park.Object) (n int64) {
@@ -55,10 +70,10 @@ func (l *line) arms(o park.Object) (n int64) {
 	return n
 }
 
-func (l *line) ahead(o park.Object, prio int32, ticket uint64) bool {
+func (l *line) ahead(q queue, prio int32, ticket uint64, peer park.ID) bool {
 	for _, w := range l.waiting {
 		before := w.w.Prio > prio || w.w.Prio == prio && w.w.Ticket < ticket
-		if before && slices.ContainsFunc(w.w.Arms, func(a park.Arm) bool { return on(a, o) }) {
+		if before && w.id != peer && slices.ContainsFunc(w.w.Arms, func(a park.Arm) bool { return at(a, q) }) {
 			return true
 		}
 	}
@@ -106,7 +121,10 @@ func drawWaiter(t *rapid.T, ticket uint64) park.Waiter {
 	for range rapid.IntRange(1, 4).Draw(t, "arms") {
 		w.Arms = append(w.Arms, park.Arm{
 			On: drawObject(t), Shared: rapid.Bool().Draw(t, "shared"), N: 1,
+			Side:  rapid.SampledFrom([]park.Side{park.Alone, park.Alone, park.Send, park.Recv}).Draw(t, "side"),
+			Ack:   rapid.Bool().Draw(t, "ack"),
 			Value: rapid.SampledFrom([]string{"", "", "here"}).Draw(t, "value"),
+			Codec: rapid.SampledFrom([]string{"", "json"}).Draw(t, "codec"),
 		})
 	}
 	return w
@@ -150,18 +168,18 @@ func anyLot(t *rapid.T) {
 }
 
 func leave(t *rapid.T, lot *park.Lot, model *line, id park.ID) {
-	var want []park.Object
+	var want []queue
 	i := model.find(id)
 	if i >= 0 {
 		for _, a := range model.waiting[i].w.Arms {
-			if model.queue(a.On)[0] == id {
-				want = append(want, a.On)
+			if q := (queue{a.On, a.Side}); model.queue(q)[0] == id {
+				want = append(want, q)
 			}
 		}
 		model.waiting = slices.Delete(model.waiting, i, i+1)
 	}
-	var headed []park.Object
-	_, ok := lot.Leave(id, func(o park.Object) { headed = append(headed, o) })
+	var headed []queue
+	_, ok := lot.Leave(id, func(o park.Object, side park.Side) { headed = append(headed, queue{o, side}) })
 	if ok != (i >= 0) {
 		t.Fatalf("Leave(%v) returned %v", id, ok)
 	}
@@ -184,7 +202,7 @@ func compare(t *rapid.T, lot *park.Lot, model *line) {
 		t.Fatalf("%d wait, should be %d", lot.Len(), len(model.waiting))
 	}
 	for _, o := range []park.Object{{Kind: 1, Name: "a"}, {Kind: 1, Name: "aa"}, {Kind: 2, Name: "a"}, {Kind: 2, Name: "b"}} {
-		want := model.queue(o)
+		want := model.queues(o)
 		var got []park.ID
 		for id, w := range lot.Queue(o) {
 			if stored, _ := lot.Get(id); !gocmp.Equal(stored, w) {
@@ -193,18 +211,13 @@ func compare(t *rapid.T, lot *park.Lot, model *line) {
 			got = append(got, id)
 		}
 		if !slices.Equal(got, want) {
-			t.Fatalf("the queue of %v is %v, should be %v", o, got, want)
-		}
-		head, ok := lot.Head(o)
-		if ok != (len(want) > 0) || ok && head != want[0] {
-			t.Fatalf("the head of %v is %v %v, should be %v", o, head, ok, want)
+			t.Fatalf("the queues of %v are %v, should be %v", o, got, want)
 		}
 		if got, want := lot.Waiting(o), model.arms(o); got != want {
 			t.Fatalf("%d arms wait on %v, should be %d", got, o, want)
 		}
-		prio, ticket := int32(rapid.IntRange(-1, 1).Draw(t, "prio")), rapid.Uint64Range(1, model.last+1).Draw(t, "ticket")
-		if got, want := lot.Ahead(o, prio, ticket), model.ahead(o, prio, ticket); got != want {
-			t.Fatalf("ahead of (%d, %d) on %v: %v, should be %v", prio, ticket, o, got, want)
+		for side := park.Alone; side <= park.Recv; side++ {
+			compareQueue(t, lot, model, queue{o, side})
 		}
 	}
 	for s := range park.SessionID(5) {
@@ -223,6 +236,24 @@ func compare(t *rapid.T, lot *park.Lot, model *line) {
 		if want != 0 {
 			t.Fatalf("%d waits of session %v are missing", want, s)
 		}
+	}
+}
+
+func compareQueue(t *rapid.T, lot *park.Lot, model *line, q queue) {
+	want := model.queue(q)
+	head, ok := lot.Head(q.on, q.side)
+	if ok != (len(want) > 0) || ok && head != want[0] {
+		t.Fatalf("the head of %v is %v %v, should be %v", q, head, ok, want)
+	}
+	peer := drawID(t)
+	others := slices.DeleteFunc(want, func(id park.ID) bool { return id == peer })
+	other, ok := lot.Peer(q.on, q.side, peer)
+	if ok != (len(others) > 0) || ok && other != others[0] {
+		t.Fatalf("the peer of %v on %v is %v %v, should be of %v", peer, q, other, ok, others)
+	}
+	prio, ticket := int32(rapid.IntRange(-1, 1).Draw(t, "prio")), rapid.Uint64Range(1, model.last+1).Draw(t, "ticket")
+	if got, want := lot.Ahead(q.on, q.side, prio, ticket, peer), model.ahead(q, prio, ticket, peer); got != want {
+		t.Fatalf("ahead of (%d, %d) on %v, but for %v: %v, should be %v", prio, ticket, q, peer, got, want)
 	}
 }
 

@@ -39,6 +39,9 @@ func AppendArms(b []byte, arms []Arm) []byte {
 		if a.Value != "" {
 			b = wire.AppendString(b, a.Value)
 		}
+		if a.Codec != "" {
+			b = wire.AppendString(b, a.Codec)
+		}
 	}
 	return b
 }
@@ -47,7 +50,11 @@ func AppendArms(b []byte, arms []Arm) []byte {
 const (
 	flagShared = 1 << iota
 	flagValue  // a value follows
-	allFlags   = flagShared | flagValue
+	flagSend
+	flagRecv
+	flagAck
+	flagCodec // a codec follows
+	allFlags  = flagShared | flagValue | flagSend | flagRecv | flagAck | flagCodec
 )
 
 func (a Arm) flags() (f uint8) {
@@ -57,16 +64,40 @@ func (a Arm) flags() (f uint8) {
 	if a.Value != "" {
 		f |= flagValue
 	}
+	switch a.Side {
+	case Send:
+		f |= flagSend
+	case Recv:
+		f |= flagRecv
+	case Alone:
+	}
+	if a.Ack {
+		f |= flagAck
+	}
+	if a.Codec != "" {
+		f |= flagCodec
+	}
 	return f
 }
 
 func decodeArm(d *wire.Decoder) Arm {
 	a := Arm{On: DecodeObject(d)}
 	f := d.Uint(allFlags)
-	a.Shared = f&flagShared != 0
+	a.Shared, a.Ack = f&flagShared != 0, f&flagAck != 0
+	switch f & (flagSend | flagRecv) {
+	case flagSend:
+		a.Side = Send
+	case flagRecv:
+		a.Side = Recv
+	case flagSend | flagRecv:
+		d.Fail("an arm on two sides")
+	}
 	a.N, a.Limit = d.Int(), d.Int()
 	if f&flagValue != 0 {
 		a.Value = d.Text()
+	}
+	if f&flagCodec != 0 {
+		a.Codec = d.Text()
 	}
 	return a
 }

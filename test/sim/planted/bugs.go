@@ -102,8 +102,8 @@ func grantBugs() []bug {
 			"internal/park/lot.go", "cmp.Compare(a.ticket, b.ticket)", "cmp.Compare(b.ticket, a.ticket)",
 		}}},
 		{"writer-starves", "a writer is overtaken by readers", []edit{{
-			"internal/machine/wait.go", "return !m.lot.Ahead(a.On, w.Prio, w.Ticket) && m.ready(a)",
-			"return (a.Shared || !m.lot.Ahead(a.On, w.Prio, w.Ticket)) && m.ready(a)",
+			"internal/machine/wait.go", "return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, park.ID{}) && m.ready(a)",
+			"return (a.Shared || !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, park.ID{})) && m.ready(a)",
 		}}},
 		{"arm-left", "a committed Select leaves an arm queued", []edit{{
 			"internal/park/lot.go", "		l.places.Delete(w.place(i))\n",
