@@ -32,7 +32,7 @@ func (r *Room) Admit(a park.Arm) (park.Code, int64) {
 	switch {
 	case !park.ValidName(a.On.Name):
 		return park.Invalid, park.MaxName
-	case a.On.Kind != park.KindElection || a.Shared || a.N != 1 || a.Limit != 0:
+	case a.On.Kind != park.KindElection || a.Side != park.Alone || a.Shared || a.Ack || a.N != 1 || a.Limit != 0 || a.Codec != "":
 		return park.Invalid, 1
 	case len(a.Value) > MaxValue:
 		return park.Invalid, MaxValue
@@ -43,27 +43,55 @@ func (r *Room) Admit(a park.Arm) (park.Code, int64) {
 }
 
 // Ready says whether a candidate can lead now, given that nobody stands ahead of it.
-func (r *Room) Ready(a park.Arm) bool {
-	_, led := r.leaders.Get(a.On)
-	return !led
+func (r *Room) Ready(a park.Arm) park.Verdict {
+	if _, led := r.leaders.Get(a.On); led {
+		return park.No
+	}
+	return park.Yes
 }
 
+// Exclusive says that a leadership excludes all others, and so has a token.
+func (r *Room) Exclusive(park.Arm) bool { return true }
+
 // Commit makes a ready candidate the leader.
-func (r *Room) Commit(id park.ID, a park.Arm) {
+func (r *Room) Commit(id park.ID, a park.Arm, _ int32, _ *park.Arm) park.Result {
 	if _, had := r.leaders.Put(a.On, id); had {
 		panic("election: it has a leader already")
 	}
+	return park.Result{Code: park.Granted}
 }
 
+// Held is what Commit returned for a leadership.
+func (r *Room) Held(park.ID, park.Arm) park.Result { return park.Result{Code: park.Granted} }
+
 // Release ends the leadership of a call.
-func (r *Room) Release(id park.ID, on park.Object) {
-	if leader, led := r.leaders.Delete(on); !led || leader != id {
+func (r *Room) Release(id park.ID, a park.Arm, _ int64) {
+	if leader, led := r.leaders.Delete(a.On); !led || leader != id {
 		panic("election: the call does not lead")
 	}
 }
 
+// Tidy has nothing to do, and there is nothing to Delete: an election that nobody leads is not
+// in the room.
+func (r *Room) Tidy(park.Object) {}
+
+// Delete refuses.
+func (r *Room) Delete(park.Object) (park.Code, int64) { return park.Invalid, 0 }
+
+// Traits has none.
+func (r *Room) Traits(park.Object) (park.Traits, bool) { return park.Traits{}, false }
+
 // Leader returns who leads.
 func (r *Room) Leader(on park.Object) (park.ID, bool) { return r.leaders.Get(on) }
+
+// Holders yields who leads.
+func (r *Room) Holders(on park.Object) iter.Seq[park.ID] {
+	return func(yield func(park.ID) bool) {
+		if id, ok := r.Leader(on); ok {
+			yield(id)
+		}
+	}
+}
 
 // First returns the first election, from the given one on, that has a leader.
 func (r *Room) First(from park.Object) (park.Object, bool) {

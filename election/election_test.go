@@ -21,7 +21,7 @@ func id(n int) park.ID { return park.ID{Session: 1, Seq: park.Seq(n)} }
 // What may be asked for at all.
 func TestAdmit(t *testing.T) {
 	r := election.NewRoom()
-	r.Commit(id(1), candidate("led", "somebody"))
+	r.Commit(id(1), candidate("led", "somebody"), 0, nil)
 	shared, many, none, limited, kind := candidate("e", ""), candidate("e", ""), candidate("e", ""), candidate("e", ""), candidate("e", "")
 	shared.Shared, many.N, none.N, limited.Limit, kind.On.Kind = true, 2, 0, 1, park.KindLock
 	for name, c := range map[string]struct {
@@ -85,18 +85,18 @@ func anyRoom(t *rapid.T) {
 	t.Repeat(map[string]func(*rapid.T){
 		"lead": func(t *rapid.T) {
 			a := candidate(rapid.SampledFrom(names).Draw(t, "name"), "v")
-			if got, want := r.Ready(a), p.find(a.On) < 0; got != want {
+			if got, want := r.Ready(a) == park.Yes, p.find(a.On) < 0; got != want {
 				t.Fatalf("Ready(%v) is %v, should be %v", a.On, got, want)
 			} else if got {
 				next++
-				r.Commit(id(next), a)
+				r.Commit(id(next), a, 0, nil)
 				p = append(p, led{a.On, id(next)})
 			}
 		},
 		"resign": func(t *rapid.T) {
 			if len(p) > 0 {
 				i := rapid.IntRange(0, len(p)-1).Draw(t, "which")
-				r.Release(p[i].id, p[i].on)
+				r.Release(p[i].id, park.Arm{On: p[i].on, N: 1}, 1)
 				p = slices.Delete(slices.Clone(p), i, i+1)
 			}
 		},
@@ -141,7 +141,7 @@ func compare(t *rapid.T, r *election.Room, p pile, names []string) {
 // Check tells of what the holds do not know, and of what the room does not.
 func TestCheckTells(t *testing.T) {
 	r := election.NewRoom()
-	r.Commit(id(1), candidate("e", ""))
+	r.Commit(id(1), candidate("e", ""), 0, nil)
 	holds := map[led]bool{{candidate("e", "").On, id(1)}: true}
 	of := func(holds map[led]bool) func(park.ID, park.Object) bool {
 		return func(id park.ID, on park.Object) bool { return holds[led{on, id}] }
@@ -172,7 +172,7 @@ func TestRoomLimit(t *testing.T) {
 	}
 	on, _ := r.First(park.Object{})
 	leader, _ := r.Leader(on)
-	r.Release(leader, on)
+	r.Release(leader, park.Arm{On: on, N: 1}, 1)
 	if code, _ := r.Admit(candidate("e", "")); code != 0 {
 		t.Errorf("below MaxLed: code %d", code)
 	}
@@ -181,14 +181,14 @@ func TestRoomLimit(t *testing.T) {
 // What the machine must never do stops it.
 func TestBrokenInvariantsPanic(t *testing.T) {
 	for name, broken := range map[string]func(r *election.Room){
-		"two leaders":         func(r *election.Room) { r.Commit(id(2), candidate("e", "")) },
-		"another resigns":     func(r *election.Room) { r.Release(id(2), candidate("e", "").On) },
-		"nobody leads it":     func(r *election.Room) { r.Release(id(1), candidate("f", "").On) },
-		"another of the name": func(r *election.Room) { r.Release(id(1), park.Object{Kind: park.KindLock, Name: "e"}) },
+		"two leaders":         func(r *election.Room) { r.Commit(id(2), candidate("e", ""), 0, nil) },
+		"another resigns":     func(r *election.Room) { r.Release(id(2), candidate("e", ""), 1) },
+		"nobody leads it":     func(r *election.Room) { r.Release(id(1), candidate("f", ""), 1) },
+		"another of the name": func(r *election.Room) { r.Release(id(1), park.Arm{On: park.Object{Kind: park.KindLock, Name: "e"}}, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := election.NewRoom()
-			r.Commit(id(1), candidate("e", ""))
+			r.Commit(id(1), candidate("e", ""), 0, nil)
 			defer func() {
 				if recover() == nil {
 					t.Error("it goes on")

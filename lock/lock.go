@@ -14,8 +14,8 @@ const (
 	MaxPermits = 1 << 40
 
 	// MaxHeld bounds the holds and MaxSemaphores the limits of the whole room, both
-	// when a call is admitted. A limit stays (SEMANTICS E9: to delete one is not built yet), so
-	// that a room which is full of them stays full. A million locks may be held for good, and beside them as
+	// when a call is admitted. A limit stays until it is deleted (SEMANTICS E9), so that a room
+	// which is full of them stays full. A million locks may be held for good, and beside them as
 	// many come and go as one session may have calls: a room that is full of those that
 	// stay would refuse everybody else.
 	MaxHeld       = 1<<20 + 1<<16
@@ -64,6 +64,9 @@ func NewRoom() Room {
 // limit that was met. The first admitted arm of a semaphore stores its limit, even if
 // its call is refused for another arm.
 func (r *Room) Admit(a park.Arm) (park.Code, int64) {
+	if a.Value != "" || a.Side != park.Alone || a.Ack || a.Codec != "" {
+		return park.Invalid, 0
+	}
 	if !park.ValidName(a.On.Name) {
 		return park.Invalid, park.MaxName
 	}
@@ -108,29 +111,41 @@ func (r *Room) admitPermits(a park.Arm) (park.Code, int64) {
 }
 
 // Ready says whether an arm can proceed now, given that nobody stands ahead of it.
-func (r *Room) Ready(a park.Arm) bool {
+func (r *Room) Ready(a park.Arm) park.Verdict {
 	if a.On.Kind == park.KindSemaphore {
-		s, _ := r.semaphores.Get(a.On)
-		return s.Held+a.N <= s.Limit
+		if s, _ := r.semaphores.Get(a.On); s.Held+a.N > s.Limit {
+			return park.No
+		}
+		return park.Yes
 	}
 	at, share, ok := r.holders.First(spot{on: a.On})
-	held := ok && at.on == a.On
-	return !held || a.Shared && share.Shared
+	if ok && at.on == a.On && !(a.Shared && share.Shared) {
+		return park.No
+	}
+	return park.Yes
 }
 
 // Exclusive says whether a hold of the arm excludes all others, and so has a token.
+func (r *Room) Exclusive(a park.Arm) bool { return Exclusive(a) }
+
+// Exclusive is the method of that name, which needs no room.
 func Exclusive(a park.Arm) bool { return a.On.Kind == park.KindLock && !a.Shared }
 
 // Commit takes what a ready arm asks for.
-func (r *Room) Commit(id park.ID, a park.Arm) {
+func (r *Room) Commit(id park.ID, a park.Arm, _ int32, _ *park.Arm) park.Result {
 	if _, had := r.holders.Put(spot{a.On, id}, Share{a.Shared, a.N}); had {
 		panic("lock: the call holds the object already")
 	}
 	r.permits(a.On, a.N)
+	return park.Result{Code: park.Granted}
 }
 
+// Held is what Commit returned for a hold.
+func (r *Room) Held(park.ID, park.Arm) park.Result { return park.Result{Code: park.Granted} }
+
 // Release gives back n of what a call holds of an arm's object; at most all it has.
-func (r *Room) Release(id park.ID, on park.Object, n int64) {
+func (r *Room) Release(id park.ID, a park.Arm, n int64) {
+	on := a.On
 	at := spot{on, id}
 	share, ok := r.holders.Delete(at)
 	if !ok || n > share.N {
@@ -171,14 +186,38 @@ func (r *Room) Resize(on park.Object, limit int64) (park.Code, int64) {
 	return park.Done, limit
 }
 
+// Delete forgets a semaphore's limit.
+func (r *Room) Delete(on park.Object) (park.Code, int64) {
+	s, ok := r.semaphores.Get(on)
+	switch {
+	case on.Kind != park.KindSemaphore:
+		return park.Invalid, 0
+	case !ok:
+		return park.NotFound, 0
+	case s.Held > 0:
+		return park.Busy, s.Held
+	}
+	r.semaphores.Delete(on)
+	return park.Done, 0
+}
+
+// Tidy has nothing to do: a lock that nobody holds is not in the room, and a limit stays.
+func (r *Room) Tidy(park.Object) {}
+
 // Semaphore returns a semaphore's numbers.
 func (r *Room) Semaphore(on park.Object) (Semaphore, bool) { return r.semaphores.Get(on) }
 
+// Traits are a semaphore's numbers.
+func (r *Room) Traits(on park.Object) (park.Traits, bool) {
+	s, ok := r.semaphores.Get(on)
+	return park.Traits{Limit: s.Limit, Held: s.Held}, ok
+}
+
 // Holders yields who holds an object, by call.
-func (r *Room) Holders(on park.Object) iter.Seq2[park.ID, Share] {
-	return func(yield func(park.ID, Share) bool) {
-		for at, share := range r.holders.From(spot{on: on}) {
-			if at.on != on || !yield(at.id, share) {
+func (r *Room) Holders(on park.Object) iter.Seq[park.ID] {
+	return func(yield func(park.ID) bool) {
+		for at := range r.holders.From(spot{on: on}) {
+			if at.on != on || !yield(at.id) {
 				return
 			}
 		}

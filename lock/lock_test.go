@@ -164,12 +164,12 @@ func anyRoom(t *rapid.T) {
 			if a.On.Kind == park.KindSemaphore && p.limits[a.On] == nil {
 				p.limits[a.On] = &[2]int64{a.Limit, a.Limit}
 			}
-			if got, want := r.Ready(a), p.ready(a); got != want {
+			if got, want := r.Ready(a) == park.Yes, p.ready(a); got != want {
 				t.Fatalf("Ready(%+v) is %v, should be %v", a, got, want)
 			}
 			if p.ready(a) {
 				next++
-				r.Commit(id(next), a)
+				r.Commit(id(next), a, 0, nil)
 				p.holds[id(next)] = []park.Arm{a}
 			}
 		},
@@ -181,7 +181,7 @@ func anyRoom(t *rapid.T) {
 			id := rapid.SampledFrom(ids).Draw(t, "id")
 			a := &p.holds[id][0]
 			n := rapid.Int64Range(1, a.N).Draw(t, "n")
-			r.Release(id, a.On, n)
+			r.Release(id, *a, n)
 			if a.N -= n; a.N == 0 {
 				delete(p.holds, id)
 			}
@@ -240,11 +240,11 @@ func compare(t *rapid.T, r *lock.Room, p *pile) {
 	}
 	for on, limits := range p.limits {
 		held := int64(0)
-		for id, share := range r.Holders(on) {
-			if p.holds[id][0].On != on || share.N != p.holds[id][0].N {
-				t.Fatalf("%v holds %+v of %v", id, share, on)
+		for id := range r.Holders(on) {
+			if p.holds[id][0].On != on {
+				t.Fatalf("%v holds %+v, should not hold %v", id, p.holds[id], on)
 			}
-			held += share.N
+			held += p.holds[id][0].N
 		}
 		if s, ok := r.Semaphore(on); !ok || s != (lock.Semaphore{Stored: limits[0], Limit: limits[1], Held: held}) {
 			t.Fatalf("semaphore %v is %+v, should be %v with %d held", on, s, limits, held)
@@ -294,12 +294,12 @@ func TestRoomLimits(t *testing.T) {
 	}
 	r := lock.NewRoom()
 	for n := range lock.MaxHeld {
-		r.Commit(id(n), shared("x"))
+		r.Commit(id(n), shared("x"), 0, nil)
 	}
 	if code, n := r.Admit(mutex("y")); code != park.Limit || n != lock.MaxHeld {
 		t.Errorf("at MaxHeld: code %d (%d)", code, n)
 	}
-	r.Release(id(7), shared("x").On, 1)
+	r.Release(id(7), shared("x"), 1)
 	if code, _ := r.Admit(mutex("y")); code != 0 {
 		t.Errorf("below MaxHeld: code %d", code)
 	}
@@ -321,14 +321,14 @@ func TestRoomLimits(t *testing.T) {
 // What the machine must never do stops it.
 func TestBrokenInvariantsPanic(t *testing.T) {
 	for name, broken := range map[string]func(r *lock.Room){
-		"taken twice":         func(r *lock.Room) { r.Commit(id(1), mutex("x")) },
-		"given without being": func(r *lock.Room) { r.Release(id(2), mutex("x").On, 1) },
-		"more than is held":   func(r *lock.Room) { r.Release(id(1), mutex("x").On, 2) },
-		"no such semaphore":   func(r *lock.Room) { r.Commit(id(1), permits("s", 1, 1)) },
+		"taken twice":         func(r *lock.Room) { r.Commit(id(1), mutex("x"), 0, nil) },
+		"given without being": func(r *lock.Room) { r.Release(id(2), mutex("x"), 1) },
+		"more than is held":   func(r *lock.Room) { r.Release(id(1), mutex("x"), 2) },
+		"no such semaphore":   func(r *lock.Room) { r.Commit(id(1), permits("s", 1, 1), 0, nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := lock.NewRoom()
-			r.Commit(id(1), mutex("x"))
+			r.Commit(id(1), mutex("x"), 0, nil)
 			defer func() {
 				if recover() == nil {
 					t.Error("it goes on")

@@ -53,6 +53,18 @@ func (x *Index[K, V]) First(from K) (k K, v V, ok bool) {
 	return k, v, ok
 }
 
+// Before returns the greatest key that is less than k.
+func (x *Index[K, V]) Before(k K) (key K, v V, ok bool) {
+	x.tree.Descend(entry[K, V]{key: k}, func(e entry[K, V]) bool {
+		if e.key.Compare(k) >= 0 {
+			return true
+		}
+		key, v, ok = e.key, e.val, true
+		return false
+	})
+	return key, v, ok
+}
+
 // From yields the entries whose keys are at least from, in order.
 func (x *Index[K, V]) From(from K) iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {

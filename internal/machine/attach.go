@@ -109,9 +109,9 @@ func (m *Machine) open(a *Attach) Refusal {
 func (m *Machine) left(s park.SessionID, ranges []Range, last park.Seq) []Outcome {
 	var out []Outcome
 	for seq := range wanted(ranges, last) {
-		o := Outcome{Seq: seq, Code: park.Over}
+		o := Outcome{Seq: seq, Kept: session.Kept{Code: park.Over}}
 		if k, ok := m.book.Kept(park.ID{Session: s, Seq: seq}); ok {
-			o.Code, o.Value = k.Code, k.Value
+			o.Kept = k
 		}
 		out = append(out, o)
 	}

@@ -91,7 +91,7 @@ func (m *Machine) ask(c *Call) park.ID {
 // overtaken it on another connection, and it must have no effect any more.
 func (m *Machine) endRequest(c *Call, was session.Asked, known bool) {
 	if !known {
-		m.book.Conclude(m.ask(c), park.Over, 0)
+		m.book.Conclude(m.ask(c), session.Kept{Code: park.Over})
 		return
 	}
 	id := park.ID{Session: c.Session, Seq: was.Seq}
@@ -106,23 +106,23 @@ func (m *Machine) endRequest(c *Call, was session.Asked, known bool) {
 // retry waits with it.
 func (m *Machine) againRequest(id park.ID, was session.Asked) {
 	if h, ok := m.book.Hold(id); ok {
-		m.granted(id, h, "")
+		m.held(id, h)
 		return
 	}
 	if was.Ended != 0 {
 		m.tell(Event{
 			Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
-			Code: was.Code, Value: was.Value,
+			Code: was.Code, Value: was.Value, Arm: int(was.Arm), Data: was.Data,
 		})
 	}
 }
 
 // conclude keeps how a call of a session without a stream ended.
-func (m *Machine) conclude(id park.ID, code park.Code, value int64) {
+func (m *Machine) conclude(id park.ID, k session.Kept) {
 	if !m.book.Unary(id.Session) {
 		return
 	}
 	if _, live := m.book.Live(id.Session); live {
-		m.book.Conclude(id, code, value)
+		m.book.Conclude(id, k)
 	}
 }

@@ -125,7 +125,7 @@ func (c *checker) holds() {
 		alone := false
 		for _, a := range h.Arms {
 			c.held[a.On] = append(c.held[a.On], tenure{id, a, h.Token})
-			alone = alone || exclusive(a)
+			alone = alone || c.m.exclusive(a)
 		}
 		if alone != (h.Token != 0) {
 			c.failf(5, "hold %v: exclusive %v, token %d", id, alone, h.Token)
@@ -150,7 +150,7 @@ func (c *checker) objects() {
 		sum, alone := int64(0), 0
 		for _, t := range tenures {
 			sum += t.arm.N
-			if exclusive(t.arm) {
+			if c.m.exclusive(t.arm) {
 				alone++
 			}
 			if t.arm.N < 1 {
@@ -194,7 +194,7 @@ func (c *checker) waiters() {
 		if st, live := c.m.book.Live(id.Session); !live || id.Seq > st.Last {
 			c.failf(1, "waiter %v of no live session", id)
 		}
-		if c.ready(&w) {
+		if c.ready(id, &w) {
 			c.failf(3, "waiter %v could proceed and is parked", id)
 		}
 		if w.Until != 0 && w.Until <= c.m.clock {
@@ -211,10 +211,10 @@ func (c *checker) waiters() {
 	}
 }
 
-func (c *checker) ready(w *park.Waiter) bool {
+func (c *checker) ready(id park.ID, w *park.Waiter) bool {
 	n := 0
 	for i := range w.Arms {
-		if c.m.free(w, i) {
+		if free, _ := c.m.free(id, w, i); free {
 			n++
 		}
 	}

@@ -2,12 +2,10 @@ package machine
 
 import (
 	"cmp"
-	"iter"
 	"slices"
 
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
-	"coordd.dev/lock"
 )
 
 // How much of an object is told: parties of a Describe and of a Busy, and the bytes of
@@ -24,8 +22,9 @@ type Description struct {
 	Index            uint64
 	Holders, Waiters []Party // at most 100 each; waiters in order
 	Waiting          int64   // all of them
-	Limit, Held      int64   // of a semaphore
 	Revision         uint64  // of the last change of anything at that index
+	Stored           bool    // there is something besides holders and waiters: Traits
+	park.Traits
 }
 
 // A Party holds or waits.
@@ -72,24 +71,24 @@ func (m *Machine) describeFor(id park.ID, on park.Object) {
 		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
 		Code: park.Done, Description: d,
 	})
-	m.conclude(id, park.Done, 0)
+	m.conclude(id, session.Kept{Code: park.Done})
 }
 
 func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
 	d := &Description{On: on, Index: m.index, Waiting: m.lot.Waiting(on), Revision: m.revision}
-	if s, ok := m.locks.Semaphore(on); ok {
-		d.Limit, d.Held = s.Limit, s.Held
-	}
+	room := m.room(on.Kind)
+	d.Traits, d.Stored = room.Traits(on)
 	told := 0
-	for id, share := range m.holders(on) {
+	for id := range room.Holders(on) {
 		if len(d.Holders) == holders || told > maxTold {
 			break
 		}
 		h, _ := m.book.Hold(id)
 		p := m.party(id, h.Terms, h.Since)
-		p.Token, p.Shared, p.N = h.Token, share.Shared, share.N
+		a := h.Arms[armOf(h.Arms, on)]
+		p.Token, p.Shared, p.N = h.Token, a.Shared, a.N
 		if on.Kind == park.KindElection {
-			p.Value = h.Arms[armOf(h.Arms, on)].Value
+			p.Value = a.Value
 		}
 		if h.Free != 0 {
 			p.Delayed = int64(h.Free - m.clock)
@@ -104,24 +103,14 @@ func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
 		}
 		p := m.party(id, w.Terms, w.Since)
 		a := w.Arms[armOf(w.Arms, on)]
-		p.Shared, p.N, p.Value = a.Shared, a.N, a.Value
-		p.Prio = w.Prio
+		p.Shared, p.N, p.Prio = a.Shared, a.N, w.Prio
+		if on.Kind == park.KindElection {
+			p.Value = a.Value
+		}
 		d.Waiters = append(d.Waiters, p)
 		told += p.size()
 	}
 	return d
-}
-
-// holders yields who holds an object, by call, and how.
-func (m *Machine) holders(on park.Object) iter.Seq2[park.ID, lock.Share] {
-	if on.Kind != park.KindElection {
-		return m.locks.Holders(on)
-	}
-	return func(yield func(park.ID, lock.Share) bool) {
-		if id, ok := m.elections.Leader(on); ok {
-			yield(id, lock.Share{N: 1})
-		}
-	}
 }
 
 // armOf is the first arm that is on an object, -1 if none is.
@@ -132,7 +121,7 @@ func armOf(arms []park.Arm, on park.Object) int {
 func (p *Party) size() int { return len(p.Who) + len(p.Note) + len(p.Value) }
 
 // Empty reports whether there is nothing of that name.
-func (d *Description) Empty() bool { return len(d.Holders) == 0 && d.Waiting == 0 && d.Limit == 0 }
+func (d *Description) Empty() bool { return len(d.Holders) == 0 && d.Waiting == 0 && !d.Stored }
 
 // Describe returns who holds and who waits.
 func (m *Machine) Describe(on park.Object) *Description {

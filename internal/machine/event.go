@@ -1,6 +1,9 @@
 package machine
 
-import "coordd.dev/internal/park"
+import (
+	"coordd.dev/internal/park"
+	"coordd.dev/internal/session"
+)
 
 // An Event is something that a session's stream is to be told, or that ends a stream.
 // Events come out of Apply in the order in which they must be sent.
@@ -27,6 +30,7 @@ type Event struct {
 	Token       park.Token
 	Arm         int
 	Value       int64
+	Data        string // what was received, or is the result
 	Waited      string // of a grant that had to wait: the trace of the hold it waited for
 	Description *Description
 
@@ -36,9 +40,8 @@ type Event struct {
 
 // An Outcome is what became of a seq of a session that ended: nothing that it holds.
 type Outcome struct {
-	Seq   park.Seq
-	Code  park.Code
-	Value int64
+	Seq park.Seq
+	session.Kept
 }
 
 // An EventType says what an Event is.

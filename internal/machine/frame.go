@@ -87,11 +87,11 @@ func (m *Machine) again(id park.ID) {
 		return // it joins the first try
 	}
 	if h, ok := m.book.Hold(id); ok {
-		m.granted(id, h, "")
+		m.held(id, h)
 		return
 	}
 	if k, ok := m.book.Kept(id); ok {
-		m.answer(id, k.Code, k.Value)
+		m.result(id, k)
 		return
 	}
 	m.answer(id, park.Over, 0)
@@ -135,10 +135,10 @@ func (m *Machine) releasePart(id park.ID, to park.Seq, n int64) {
 		a.N, part.N = a.N-n, n
 		h.Arms = []park.Arm{a}
 		m.book.Change(target, h)
-		m.giveBack(target, a, n)
+		m.room(a.On.Kind).Release(target, a, n)
 		m.ended(target, part, &h, EndReleased)
 	}
-	m.keep(id, 0)
+	m.keep(id, session.Kept{Code: park.Done})
 }
 
 // resize sets a semaphore's limit and refuses, whole, each waiter that no longer fits
@@ -168,14 +168,14 @@ func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
 	}
 	m.note(ChangeResized, id, park.Arm{On: on, N: limit})
 	m.touch(on, park.Alone)
-	m.keep(id, value)
+	m.keep(id, session.Kept{Code: park.Done, Value: value})
 }
 
 // keep answers a call that is done and keeps the answer until it is acknowledged: of a
 // session without a stream every answer is kept, in another way.
-func (m *Machine) keep(id park.ID, value int64) {
+func (m *Machine) keep(id park.ID, k session.Kept) {
 	if !m.book.Unary(id.Session) {
-		m.book.Keep(id, session.Kept{Code: park.Done, Value: value})
+		m.book.Keep(id, k)
 	}
-	m.answer(id, park.Done, value)
+	m.result(id, k)
 }

@@ -40,7 +40,7 @@ func (m *Machine) proclaim(id park.ID, to park.Seq, value string) {
 	h.Arms = []park.Arm{a}
 	m.book.Change(target, h)
 	m.noteHold(ChangeProclaimed, target, a, &h)
-	m.keep(id, 0)
+	m.keep(id, session.Kept{Code: park.Done})
 }
 
 // transfer gives a leadership to the first candidate of the heir's session, past all who
@@ -58,8 +58,8 @@ func (m *Machine) transfer(id park.ID, to park.Seq, heir park.SessionID) {
 	}
 	m.release(park.ID{Session: id.Session, Seq: to}, EndTransferred)
 	m.leave(next)
-	m.grant(next, &w, arm, true)
-	m.keep(id, 0)
+	m.proceed(next, &w, arm, true)
+	m.keep(id, session.Kept{Code: park.Done})
 }
 
 // candidate finds the first wait of a session that leading alone would end, and its arm. It

@@ -19,18 +19,18 @@ type ObjectList struct {
 
 // A Summary is an object in a list: who has it, and how many want it.
 type Summary struct {
-	On          park.Object
-	Holder      *Party // the first; nil if nobody holds it
-	Holders     int64  // up to 100 are counted
-	Waiting     int64
-	Limit, Held int64 // of a semaphore
+	On      park.Object
+	Holder  *Party // the first; nil if nobody holds it
+	Holders int64  // up to 100 are counted
+	Waiting int64
+	Traits  park.Traits
 }
 
 // list lists objects that are held, waited for, or kept for their limit.
 func (m *Machine) list(l *List) ObjectList {
 	out := ObjectList{Index: m.index, Revision: m.revision}
 	limit, told := min(max(l.Max, 1), maxListed), 0
-	for kind := park.KindLock; kind <= park.KindElection; kind++ {
+	for kind := park.KindLock; kind <= lastKind; kind++ {
 		if l.Kind != 0 && kind != l.Kind {
 			continue
 		}
@@ -65,19 +65,20 @@ func (m *Machine) first(from park.Object) (on park.Object, ok bool) {
 			on, ok = o, true
 		}
 	}
-	least(m.locks.First(from))
-	least(m.elections.First(from))
+	for _, r := range m.rooms() {
+		least(r.First(from))
+	}
 	least(m.lot.First(from))
 	return on, ok
 }
 
 func (m *Machine) summary(on park.Object) Summary {
 	d := m.describe(on, 1, 0)
-	s := Summary{On: on, Waiting: d.Waiting, Limit: d.Limit, Held: d.Held}
+	s := Summary{On: on, Waiting: d.Waiting, Traits: d.Traits}
 	if len(d.Holders) > 0 {
 		s.Holder = &d.Holders[0]
 	}
-	for range m.holders(on) {
+	for range m.room(on.Kind).Holders(on) {
 		if s.Holders++; s.Holders == maxParties {
 			break
 		}

@@ -60,6 +60,7 @@ type Machine struct {
 	turns    cow.Index[turn, park.ID] // who is to be tried
 	events   []Event
 	freeings map[park.Object]freeing // never ranged over
+	loose    []park.Object           // of which nothing may be left that must stay
 
 	changes []Change // of the last Apply
 }
@@ -150,6 +151,9 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 	}
 	events := m.events
 	m.events, m.freeings = nil, nil
+	if cap(m.loose) > maxSpare {
+		m.loose = nil
+	}
 	return results, events
 }
 
@@ -168,7 +172,7 @@ func (m *Machine) bootstrap(b *Bootstrap) park.Code {
 	return park.Done
 }
 
-// maxSpare is for how many changes room is kept from one entry to the next.
+// maxSpare is for how many changes, and other things, room is kept from one entry to the next.
 const maxSpare = 4_096
 
 const maxToken = 1<<63 - 1
@@ -198,12 +202,17 @@ func (m *Machine) tell(e Event) { m.events = append(m.events, e) }
 
 // answer tells what became of a call that leaves no hold; or, with Recalled, of its hold.
 func (m *Machine) answer(id park.ID, code park.Code, value int64) {
+	m.result(id, session.Kept{Code: code, Value: value})
+}
+
+// result is answer with all that a result may have.
+func (m *Machine) result(id park.ID, k session.Kept) {
 	m.tell(Event{
 		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
-		Code: code, Value: value,
+		Code: k.Code, Value: k.Value, Arm: int(k.Arm), Data: k.Data,
 	})
-	if code != park.Recalled {
-		m.conclude(id, code, value)
+	if k.Code != park.Recalled {
+		m.conclude(id, k)
 	}
 }
 

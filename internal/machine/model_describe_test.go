@@ -77,7 +77,7 @@ func (m *model) list(l *machine.List) {
 	}
 	for _, on := range all {
 		d := m.description(on, 1_000, 0)
-		s := machine.Summary{On: on, Holders: int64(len(d.Holders)), Waiting: d.Waiting, Limit: d.Limit, Held: d.Held}
+		s := machine.Summary{On: on, Holders: int64(len(d.Holders)), Waiting: d.Waiting, Traits: d.Traits}
 		if first := m.description(on, 1, 0); len(first.Holders) > 0 {
 			s.Holder = &first.Holders[0]
 		}
@@ -91,7 +91,7 @@ func (m *model) list(l *machine.List) {
 func (m *model) description(on park.Object, holders, waiters int) machine.Description {
 	d := machine.Description{On: on, Index: m.index, Revision: m.revision}
 	if l := m.limits[on]; l != nil {
-		d.Limit = l.limit
+		d.Limit, d.Stored = l.limit, true
 	}
 	byID := slices.SortedFunc(slices.Values(m.calls), func(a, b *modelCall) int {
 		return cmp.Or(cmp.Compare(a.s.id, b.s.id), cmp.Compare(a.seq, b.seq))

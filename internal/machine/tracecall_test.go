@@ -121,8 +121,8 @@ func (tr *trace) listed(l machine.ObjectList) (out []string) {
 			line += ", first " + tr.party(*s.Holder)
 		}
 		line += fmt.Sprintf("; %d wait", s.Waiting)
-		if s.Limit != 0 {
-			line += fmt.Sprintf("; %d of %d permits", s.Held, s.Limit)
+		if s.Traits.Limit != 0 {
+			line += fmt.Sprintf("; %d of %d permits", s.Traits.Held, s.Traits.Limit)
 		}
 		out = append(out, line)
 	}

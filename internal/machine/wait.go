@@ -14,6 +14,10 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 		m.answer(id, park.Full, session.MaxOpen)
 		return
 	}
+	if takes(op.Arms) && m.book.Full(id.Session) {
+		m.answer(id, park.Full, session.MaxBytes)
+		return
+	}
 	if code, value := m.admit(op); code != 0 {
 		m.answer(id, code, value)
 		return
@@ -22,10 +26,13 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 		Arms: op.Arms, Commit: op.Commit, Prio: op.Prio, Ticket: m.lot.Ticket(),
 		Since: m.clock, Terms: park.NewTerms(park.Terms{Delay: op.Delay, Note: op.Note, Trace: op.Trace}),
 	}
-	arm, ok := m.try(&w)
+	arm, ok := m.try(id, &w)
+	for ok && m.glutted(id, &w, arm) {
+		arm, ok = m.try(id, &w)
+	}
 	switch {
 	case ok:
-		m.grant(id, &w, arm, false)
+		m.proceed(id, &w, arm, false)
 	case op.Try:
 		m.busy(id, &w)
 	default:
@@ -52,9 +59,13 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 		return park.Invalid, 0
 	}
 	for _, a := range op.Arms {
-		if code, value := m.admitArm(a); code != 0 {
+		if op.Commit == park.Every && !inEvery(a.On.Kind) {
+			return park.Invalid, 0
+		}
+		if code, value := m.room(a.On.Kind).Admit(a); code != 0 {
 			return code, value
 		}
+		m.loosen(a.On)
 		if m.lot.Waiting(a.On) >= MaxWaiters && !op.Try {
 			return park.Limit, MaxWaiters
 		}
@@ -79,11 +90,11 @@ func ascending(arms []park.Arm) bool {
 const every = -1
 
 // try says which arm a waiter can commit now, every for all of them.
-func (m *Machine) try(w *park.Waiter) (arm int, ok bool) {
+func (m *Machine) try(id park.ID, w *park.Waiter) (arm int, ok bool) {
 	m.steps++
 	ready := 0
 	for i := range w.Arms {
-		switch free := m.free(w, i); {
+		switch free, _ := m.free(id, w, i); {
 		case free && w.Commit == park.First:
 			return i, true
 		case free:
@@ -101,14 +112,14 @@ func (m *Machine) try(w *park.Waiter) (arm int, ok bool) {
 	case ready == 1:
 		return arm, true
 	}
-	return m.choose(w, ready), true
+	return m.choose(id, w, ready), true
 }
 
 // choose takes a fair one of several ready arms (SEMANTICS D3).
-func (m *Machine) choose(w *park.Waiter, ready int) int {
+func (m *Machine) choose(id park.ID, w *park.Waiter, ready int) int {
 	nth := int(mix64(m.steps) % uint64(ready)) //nolint:gosec // ready is at most MaxArms
 	for i := range w.Arms {
-		if m.free(w, i) {
+		if free, _ := m.free(id, w, i); free {
 			if nth == 0 {
 				return i
 			}
@@ -126,24 +137,129 @@ func mix64(z uint64) uint64 {
 	return z ^ z>>31
 }
 
-// free says whether an arm can proceed and would overtake nobody.
-func (m *Machine) free(w *park.Waiter, arm int) bool {
-	a := w.Arms[arm]
-	return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, park.ID{}) && m.ready(a)
+// free says whether an arm can proceed and would overtake nobody but the peer that it would
+// meet, if it would meet one (SEMANTICS D2).
+func (m *Machine) free(id park.ID, w *park.Waiter, arm int) (free bool, peer park.ID) {
+	a := &w.Arms[arm]
+	switch m.room(a.On.Kind).Ready(*a) {
+	case park.Yes:
+	case park.Meet:
+		var ok bool
+		if peer, ok = m.lot.Peer(a.On, opposite(a.Side), id); !ok {
+			return false, park.ID{}
+		}
+	case park.No:
+		return false, park.ID{}
+	}
+	return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, peer), peer
 }
 
-// grant commits what try has found, and tells. waited says that it was parked.
-func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, waited bool) {
+func opposite(s park.Side) park.Side {
+	if s == park.Send {
+		return park.Recv
+	}
+	return park.Send
+}
+
+// proceed commits what try has found, and tells. waited says that the call was parked; it is
+// not any more.
+func (m *Machine) proceed(id park.ID, w *park.Waiter, arm int, waited bool) {
+	if arm == every {
+		for _, a := range w.Arms {
+			m.room(a.On.Kind).Commit(id, a, w.Prio, nil)
+		}
+		m.grant(id, w, arm, park.Result{Code: park.Granted}, waited)
+		return
+	}
+	a := w.Arms[arm]
+	r := m.room(a.On.Kind)
+	if r.Ready(a) == park.Meet {
+		m.meet(id, w, arm, waited)
+		return
+	}
+	m.got(id, w, arm, r.Commit(id, a, w.Prio, nil), waited)
+	if a.On.Kind == park.KindChan {
+		m.touchAll(a.On) // a slot or an element for somebody else
+	}
+}
+
+// takes reports whether a wait may come to a result with data, which is kept.
+func takes(arms []park.Arm) bool {
+	return slices.ContainsFunc(arms, func(a park.Arm) bool {
+		return a.On.Kind == park.KindChan && a.Side == park.Recv || a.On.Kind == park.KindOnce
+	})
+}
+
+// glutted refuses who would get more data than may be kept for its session: the waiter, which
+// is about to proceed, or the one that it would meet. If it reports true the waiter must be
+// tried anew, if it waits still. Nothing was taken from anywhere, so nothing is lost.
+func (m *Machine) glutted(id park.ID, w *park.Waiter, arm int) bool {
+	if arm == every || w.Arms[arm].On.Kind != park.KindChan && w.Arms[arm].On.Kind != park.KindOnce {
+		return false
+	}
+	who := id
+	if !takes(w.Arms[arm:arm+1]) || !m.book.Full(id.Session) {
+		peer, _, ok := m.peer(id, &w.Arms[arm])
+		if !ok || w.Arms[arm].Side != park.Send || !m.book.Full(peer.Session) {
+			return false
+		}
+		who = peer
+	}
+	m.leave(who)
+	m.answer(who, park.Full, session.MaxBytes)
+	return true
+}
+
+// peer is who an arm that can only meet somebody would meet, if there is anybody.
+func (m *Machine) peer(id park.ID, a *park.Arm) (peer park.ID, w park.Waiter, ok bool) {
+	if m.room(a.On.Kind).Ready(*a) != park.Meet {
+		return park.ID{}, park.Waiter{}, false
+	}
+	if peer, ok = m.lot.Peer(a.On, opposite(a.Side), id); ok {
+		w, _ = m.lot.Get(peer)
+	}
+	return peer, w, ok
+}
+
+// meet commits an arm together with that of its peer, who waits on the other side.
+func (m *Machine) meet(id park.ID, w *park.Waiter, arm int, waited bool) {
+	a := w.Arms[arm]
+	peer, x, ok := m.peer(id, &a)
+	if !ok {
+		panic("machine: an arm meets nobody")
+	}
+	other := slices.IndexFunc(x.Arms, func(b park.Arm) bool { return b.On == a.On && b.Side == opposite(a.Side) })
+	b := x.Arms[other]
+	m.leave(peer)
+	r := m.room(a.On.Kind)
+	mine, its := r.Commit(id, a, w.Prio, &b), r.Commit(peer, b, x.Prio, &a)
+	m.got(peer, &x, other, its, true)
+	m.got(id, w, arm, mine, waited)
+}
+
+// got gives a call what its arm got, and tells.
+func (m *Machine) got(id park.ID, w *park.Waiter, arm int, r park.Result, waited bool) {
+	switch r.Code {
+	case park.Granted:
+		m.grant(id, w, arm, r, waited)
+	case park.Done:
+		m.keep(id, session.Kept{Code: park.Done, Value: r.Value, Arm: uint16(arm), Data: r.Data}) //nolint:gosec // below MaxArms
+	default:
+		m.result(id, session.Kept{Code: r.Code, Value: r.Value, Arm: uint16(arm)}) //nolint:gosec // below MaxArms
+	}
+}
+
+// grant makes what a call got its hold, and tells.
+func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, r park.Result, waited bool) {
 	h := session.Hold{Arms: w.Arms, Since: m.clock, Terms: w.Terms}
 	if arm != every && len(w.Arms) > 1 {
 		h.Arms = slices.Clone(w.Arms[arm : arm+1]) // a hold must not keep its waiter's arms alive
 		h.Arm = uint16(arm)                        //nolint:gosec // below MaxArms
 	}
-	if slices.ContainsFunc(h.Arms, exclusive) {
+	if slices.ContainsFunc(h.Arms, m.exclusive) {
 		h.Token = m.nextToken()
 	}
 	for _, a := range h.Arms {
-		m.commit(id, a)
 		m.noteHold(ChangeGranted, id, a, &h).Waited = int64(m.clock - w.Since)
 	}
 	m.book.Grant(id, h)
@@ -151,7 +267,7 @@ func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, waited bool) {
 	if waited {
 		before = m.waitedFor(w, h.Arms)
 	}
-	m.granted(id, h, before)
+	m.granted(id, h, r, before)
 	if st, _ := m.book.State(id.Session); st.Revoked {
 		m.answer(id, park.Recalled, 0) // as what it held already has been (SEMANTICS A6)
 	}
@@ -166,17 +282,22 @@ func (m *Machine) nextToken() park.Token {
 }
 
 // granted tells who holds; before is the trace of the hold that was waited for.
-func (m *Machine) granted(id park.ID, h session.Hold, before string) {
+func (m *Machine) granted(id park.ID, h session.Hold, r park.Result, before string) {
 	m.tell(Event{
 		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
-		Code: park.Granted, Token: h.Token, Arm: int(h.Arm), Waited: before,
+		Code: park.Granted, Token: h.Token, Arm: int(h.Arm), Value: r.Value, Data: r.Data, Waited: before,
 	})
+}
+
+// held tells once more who holds.
+func (m *Machine) held(id park.ID, h session.Hold) {
+	m.granted(id, h, m.room(h.Arms[0].On.Kind).Held(id, h.Arms[0]), "")
 }
 
 // busy answers a try that would have had to wait, with who is in its way.
 func (m *Machine) busy(id park.ID, w *park.Waiter) {
 	arm := 0
-	for m.free(w, arm) {
+	for free, _ := m.free(id, w, arm); free; free, _ = m.free(id, w, arm) {
 		arm++
 	}
 	d := m.describe(w.Arms[arm].On, busyParties, 0)
@@ -184,7 +305,7 @@ func (m *Machine) busy(id park.ID, w *park.Waiter) {
 		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
 		Code: park.Busy, Arm: arm, Description: d,
 	})
-	m.conclude(id, park.Busy, 0)
+	m.conclude(id, session.Kept{Code: park.Busy})
 }
 
 func (m *Machine) park(id park.ID, w park.Waiter, limit int64) {
@@ -206,7 +327,17 @@ func (m *Machine) leave(id park.ID) bool {
 		m.book.StopAlarm(w.Until, id)
 	}
 	m.book.Unpark(id)
+	for _, a := range w.Arms {
+		m.loosen(a.On)
+	}
 	return true
+}
+
+// loosen remembers that an object may have nothing left that must stay.
+func (m *Machine) loosen(on park.Object) {
+	if on.Kind == park.KindChan {
+		m.loose = append(m.loose, on)
+	}
 }
 
 // release gives back all that a call holds, and says why. It reports whether it held
@@ -220,10 +351,10 @@ func (m *Machine) release(id park.ID, why Ending) bool {
 		m.book.StopAlarm(h.Free, id)
 	}
 	for _, a := range h.Arms {
-		m.giveBack(id, a, a.N)
+		m.room(a.On.Kind).Release(id, a, a.N)
 		m.ended(id, a, &h, why)
 	}
-	m.conclude(id, park.Over, 0)
+	m.conclude(id, session.Kept{Code: park.Over})
 	return true
 }
 
@@ -232,10 +363,11 @@ func (m *Machine) release(id park.ID, why Ending) bool {
 func (m *Machine) ended(id park.ID, a park.Arm, h *session.Hold, why Ending) {
 	c := m.noteHold(ChangeEnded, id, a, h)
 	c.Held, c.Ending = int64(m.clock-h.Since), why
-	if head, ok := m.lot.Head(a.On, a.Side); ok {
+	if m.lot.Waiting(a.On) > 0 {
 		m.freed(a.On, h.Terms.Get().Trace)
-		m.mark(head)
+		m.touchAll(a.On)
 	}
+	m.loosen(a.On)
 }
 
 // touch marks the head of one of an object's queues to be tried.
@@ -261,11 +393,21 @@ func (m *Machine) settle() {
 		if !ok || w.Ticket != t.ticket {
 			continue // it left meanwhile
 		}
-		arm, ok := m.try(&w)
+		arm, ok := m.try(id, &w)
 		if !ok {
 			continue
 		}
+		if m.glutted(id, &w, arm) {
+			m.mark(id)
+			continue
+		}
 		m.leave(id) // and mark those behind, who are tried once it has what it takes
-		m.grant(id, &w, arm, true)
+		m.proceed(id, &w, arm, true)
 	}
+	for _, on := range m.loose {
+		if m.lot.Waiting(on) == 0 {
+			m.room(on.Kind).Tidy(on)
+		}
+	}
+	m.loose = m.loose[:0]
 }

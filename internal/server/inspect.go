@@ -90,7 +90,7 @@ func objectsOf(list machine.ObjectList) *coordv1.ListObjectsResponse {
 		s := &list.Objects[k]
 		summary := &coordv1.ObjectSummary{
 			Kind: coordv1.Kind(s.On.Kind), Name: s.On.Name,
-			Holders: s.Holders, Waiting: s.Waiting, Limit: s.Limit, Held: s.Held,
+			Holders: s.Holders, Waiting: s.Waiting, Limit: s.Traits.Limit, Held: s.Traits.Held,
 		}
 		if s.Holder != nil {
 			summary.Holder = partyOf(s.Holder)

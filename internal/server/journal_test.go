@@ -261,19 +261,19 @@ func TestExpectedWaits(t *testing.T) {
 			[]time.Duration{0, 50 * time.Second},
 		},
 		"a semaphore with permits left": {
-			machine.Description{On: park.Object{Kind: park.KindSemaphore}, Limit: 4, Held: 2, Holders: []machine.Party{{N: 2, For: s}}},
+			machine.Description{On: park.Object{Kind: park.KindSemaphore}, Traits: park.Traits{Limit: 4, Held: 2}, Holders: []machine.Party{{N: 2, For: s}}},
 			[]time.Duration{0},
 		},
 		"a full semaphore": {
 			machine.Description{
-				On: park.Object{Kind: park.KindSemaphore}, Limit: 2, Held: 2, Waiting: 3, Waiters: []machine.Party{waiter, waiter, waiter},
+				On: park.Object{Kind: park.KindSemaphore}, Traits: park.Traits{Limit: 2, Held: 2}, Waiting: 3, Waiters: []machine.Party{waiter, waiter, waiter},
 				Holders: []machine.Party{{N: 1, For: 8 * s}, {N: 1, For: 3 * s}},
 			},
 			[]time.Duration{2 * time.Second, 7 * time.Second, 12 * time.Second, 17 * time.Second},
 		},
 		"a semaphore with too few permits left for the first": {
 			machine.Description{
-				On: park.Object{Kind: park.KindSemaphore}, Limit: 4, Held: 2, Waiting: 2, Waiters: []machine.Party{{N: 4}, waiter},
+				On: park.Object{Kind: park.KindSemaphore}, Traits: park.Traits{Limit: 4, Held: 2}, Waiting: 2, Waiters: []machine.Party{{N: 4}, waiter},
 				Holders: []machine.Party{{N: 1, For: 8 * s}, {N: 1, For: 3 * s}},
 			},
 			[]time.Duration{7 * time.Second, 17 * time.Second, 17 * time.Second},

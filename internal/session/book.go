@@ -15,6 +15,9 @@ const (
 
 	// MaxOpen bounds the parked, held and kept calls of a session.
 	MaxOpen = 65_536
+
+	// MaxBytes bounds the data of a session's kept results, the last one apart.
+	MaxBytes = 4 << 20
 )
 
 // A Book has all sessions. Make it with NewBook.
@@ -186,6 +189,13 @@ func (b *Book) Keep(id park.ID, k Kept) {
 		panic("session: the call has a result already")
 	}
 	b.count(id, 1)
+	b.change(id.Session).bytes += int64(len(k.Data))
+}
+
+// Full reports whether a session's kept results have as many bytes as they may. Those of a
+// unary session never have: the first of them go.
+func (b *Book) Full(s park.SessionID) bool {
+	return b.fetch(s) && b.desk.state.Epoch != 0 && b.desk.state.bytes >= MaxBytes
 }
 
 // Ack forgets the kept results of a session's seqs from first to last.
@@ -198,8 +208,9 @@ func (b *Book) Ack(s park.SessionID, first, last park.Seq) {
 		ids = append(ids, id)
 	}
 	for _, id := range ids {
-		b.kept.Delete(id)
+		k, _ := b.kept.Delete(id)
 		b.count(id, -1)
+		b.change(s).bytes -= int64(len(k.Data))
 	}
 }
 

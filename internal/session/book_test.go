@@ -167,7 +167,9 @@ func (r *tester) drop(t *rapid.T) {
 func (r *tester) keep(t *rapid.T) {
 	s, a := r.live(t)
 	id := r.spend(s, a)
-	a.kept[id.Seq] = session.Kept{Code: park.Done, Value: int64(id.Seq)}
+	a.kept[id.Seq] = session.Kept{
+		Code: park.Done, Value: int64(id.Seq), Arm: rapid.Uint16Range(0, 2).Draw(t, "arm"), Data: drawData(t),
+	}
 	r.book.Keep(id, a.kept[id.Seq])
 }
 
@@ -295,6 +297,13 @@ func (r *tester) check(t *rapid.T) {
 		}
 		if got := maps.Collect(r.book.HoldsOf(s)); len(got) != len(a.holds) {
 			t.Fatalf("session %v holds %v, should be %v", s, got, a.holds)
+		}
+		bytes := 0
+		for _, k := range a.kept {
+			bytes += len(k.Data)
+		}
+		if got := r.book.Full(s); got != (!a.unary && bytes >= session.MaxBytes) {
+			t.Fatalf("session %v has results of %d bytes, and is full: %v", s, bytes, got)
 		}
 		for id, k := range r.book.KeptOf(s) {
 			if a.kept[id.Seq] != k {

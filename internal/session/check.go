@@ -35,7 +35,24 @@ func (b *Book) Check(calls map[park.ID]park.Clock) error {
 			return fmt.Errorf("session %v has another lease than its state says", park.SessionID(s))
 		}
 	}
-	return errors.Join(b.leases.Check(), b.states.Check(), b.holds.Check(), b.kept.Check(), b.checkRequests())
+	return errors.Join(b.leases.Check(), b.states.Check(), b.holds.Check(), b.kept.Check(), b.checkRequests(), b.checkBytes())
+}
+
+// checkBytes compares the bytes of each session's results with what is counted.
+func (b *Book) checkBytes() error {
+	bytes := map[park.SessionID]int64{}
+	for id, k := range b.kept.All() {
+		bytes[id.Session] += int64(len(k.Data))
+	}
+	for at, a := range b.requests.asked.All() {
+		bytes[at.session] += int64(len(a.Data))
+	}
+	for s, st := range b.Sessions() {
+		if st.bytes != bytes[s] {
+			return fmt.Errorf("session %v has results of %d bytes, counted as %d", s, bytes[s], st.bytes)
+		}
+	}
+	return nil
 }
 
 // checkRequests compares the requests with what is derived from them. open ones are the
@@ -64,7 +81,10 @@ func (b *Book) checkRequests() error {
 	total := 0
 	// order-free: which fault is named first does not matter
 	for s, n := range done {
-		if n > KeptRequests || n != min(b.Ended(s), KeptRequests) {
+		// Those that are kept are the last ones, so of the first of them it is known that those
+		// before it went for their number, or for the bytes of those behind it.
+		first, _, _ := r.ended.Before(ended{s + 1, maxUint})
+		if n > KeptRequests || first.n != b.Ended(s)-n+1 {
 			return fmt.Errorf("%d ended requests of session %v are kept, %d ended", n, s, b.Ended(s))
 		}
 		total += int(n) //nolint:gosec // small

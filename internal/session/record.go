@@ -32,6 +32,7 @@ type State struct {
 
 	// Derived, and in no encoding.
 	alarm park.Clock // where the session's stands
+	bytes int64      // of the data of its kept results
 	lease *Lease     // the session's, so that a renewal need not look for it
 }
 
@@ -49,6 +50,8 @@ type Hold struct {
 type Kept struct {
 	Code  park.Code
 	Value int64
+	Arm   uint16 // of a wait: the one that committed
+	Data  string
 }
 
 // number is a SessionID as a key.
@@ -136,11 +139,28 @@ func decodeHold(d *wire.Decoder) Hold {
 
 // Append appends the result's encoding.
 func (k Kept) Append(b []byte) []byte {
-	return wire.AppendInt(wire.AppendUint(b, k.Code), k.Value)
+	if k.Arm == 0 && k.Data == "" {
+		return wire.AppendInt(wire.AppendUint(b, k.Code), k.Value)
+	}
+	b = wire.AppendInt(wire.AppendUint(b, k.Code|flagMore), k.Value)
+	return wire.AppendString(wire.AppendUint(b, k.Arm), k.Data)
 }
 
+// flagMore says that an arm and data follow. Most results have neither, and those that were
+// written when none had are as they were.
+const flagMore park.Code = 1 << 7
+
 func decodeKept(d *wire.Decoder) Kept {
-	return Kept{park.Code(d.Uint(255)), d.Int()}
+	code := park.Code(d.Uint(255)) //nolint:gosec // bounded by the argument
+	k := Kept{Code: code &^ flagMore, Value: d.Int()}
+	if code&flagMore == 0 {
+		return k
+	}
+	k.Arm, k.Data = uint16(d.Uint(1<<16-1)), d.String() //nolint:gosec // bounded by the argument
+	if k.Arm == 0 && k.Data == "" {
+		d.Fail("a result that says it has more")
+	}
+	return k
 }
 
 // Save emits the book's records.
@@ -199,6 +219,12 @@ func (b *Book) Restore(take func() (*wire.Decoder, error)) error {
 		if h.Free != 0 {
 			b.SetAlarm(h.Free, id)
 		}
+	}
+	for id, k := range b.kept.All() {
+		if _, ok := b.State(id.Session); !ok {
+			return fmt.Errorf("session %v has a result and no state", id.Session)
+		}
+		b.change(id.Session).bytes += int64(len(k.Data))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -15,7 +16,8 @@ const (
 	// MaxRequest is the longest request id, in bytes.
 	MaxRequest = 128
 
-	// KeptRequests is how many of a unary session's calls are remembered once they ended.
+	// KeptRequests is how many of a unary session's calls are remembered once they ended:
+	// fewer, but the last one, while their data is more than MaxBytes.
 	KeptRequests = 128
 )
 
@@ -38,8 +40,7 @@ type request struct {
 type Asked struct {
 	Seq   park.Seq
 	Ended uint64 // how many of the session had ended with it; 0 while it waits or holds
-	Code  park.Code
-	Value int64
+	Kept
 }
 
 // ended orders a session's calls by when they ended, the latest first.
@@ -77,14 +78,12 @@ func (a ended) Compare(b ended) int {
 // Append appends the encoding of what a request became.
 func (a Asked) Append(b []byte) []byte {
 	b = wire.AppendUint(b, a.Seq)
-	b = wire.AppendUint(b, a.Ended)
-	b = wire.AppendUint(b, a.Code)
-	return wire.AppendInt(b, a.Value)
+	return a.Kept.Append(wire.AppendUint(b, a.Ended))
 }
 
 func decodeAsked(d *wire.Decoder) (request, Asked) {
 	return request{park.SessionID(d.Uint(maxUint)), d.Text()},
-		Asked{park.Seq(d.Uint(maxUint)), d.Uint(maxUint), park.Code(d.Uint(255)), d.Int()}
+		Asked{park.Seq(d.Uint(maxUint)), d.Uint(maxUint), decodeKept(d)}
 }
 
 func (r *requests) copy() requests {
@@ -119,23 +118,27 @@ func (b *Book) Ask(id park.ID, name string) {
 	b.requests.ids.Put(id, name)
 }
 
-// Conclude says how the call of a unary session ended, and forgets the one that ended
-// KeptRequests before it.
-func (b *Book) Conclude(id park.ID, code park.Code, value int64) {
+// Conclude says how the call of a unary session ended, and forgets those that ended first if
+// they are too many or too much.
+func (b *Book) Conclude(id park.ID, k Kept) {
 	r := &b.requests
 	name, ok := r.ids.Get(id)
 	if !ok {
 		panic("session: a call without a request ends")
 	}
 	n := b.Ended(id.Session) + 1
-	r.asked.Put(request{id.Session, name}, Asked{Seq: id.Seq, Ended: n, Code: code, Value: value})
+	r.asked.Put(request{id.Session, name}, Asked{Seq: id.Seq, Ended: n, Kept: k})
 	r.ended.Put(ended{id.Session, n}, name)
-	if n <= KeptRequests {
-		return
-	}
-	if name, ok := r.ended.Delete(ended{id.Session, n - KeptRequests}); ok {
+	st := b.change(id.Session)
+	for st.bytes += int64(len(k.Data)); ; {
+		first, name, _ := r.ended.Before(ended{id.Session + 1, maxUint})
+		if first.n == n || first.n > n-min(n, KeptRequests) && st.bytes <= MaxBytes {
+			return
+		}
+		r.ended.Delete(first)
 		a, _ := r.asked.Delete(request{id.Session, name})
 		r.ids.Delete(park.ID{Session: id.Session, Seq: a.Seq})
+		st.bytes -= int64(len(a.Data))
 	}
 }
 
@@ -172,6 +175,7 @@ func (b *Book) forgetRequests(s park.SessionID) {
 	for _, name := range names {
 		a, _ := r.asked.Delete(request{s, name})
 		r.ids.Delete(park.ID{Session: s, Seq: a.Seq})
+		b.change(s).bytes -= int64(len(a.Data))
 		if a.Ended != 0 {
 			r.ended.Delete(ended{s, a.Ended})
 		}
@@ -189,6 +193,10 @@ func (b *Book) RestoreRequests(take func() (*wire.Decoder, error)) error {
 	}
 	for at, a := range r.asked.All() {
 		r.index(at, a)
+		if _, ok := b.State(at.session); !ok {
+			return fmt.Errorf("session %v has a request and no state", at.session)
+		}
+		b.change(at.session).bytes += int64(len(a.Data))
 	}
 	return nil
 }

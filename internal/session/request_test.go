@@ -3,6 +3,7 @@ package session_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,6 +20,7 @@ type entry struct {
 	ended bool
 	code  park.Code
 	value int64
+	data  string
 }
 
 func (a *account) find(name string) *entry {
@@ -63,20 +65,32 @@ func (r *tester) conclude(t *rapid.T) {
 	}
 	for _, e := range a.requests {
 		if !e.ended && rapid.Bool().Draw(t, "this") {
+			e.data = drawData(t)
 			r.concludeOne(s, a, e, rapid.Int64().Draw(t, "value"))
 			return
 		}
 	}
 }
 
-// concludeOne ends a request, and forgets the one that ended so many before.
+// drawData is of any length that matters: a few of the longest are more than a session may
+// have kept.
+func drawData(t *rapid.T) string {
+	return strings.Repeat("d", rapid.SampledFrom([]int{0, 0, 1, 64 << 10, session.MaxBytes / 3, session.MaxBytes}).Draw(t, "bytes"))
+}
+
+// concludeOne ends a request, and forgets those that ended so many before, or before so many
+// bytes.
 func (r *tester) concludeOne(s park.SessionID, a *account, e *entry, value int64) {
 	e.ended, e.code, e.value = true, park.Done, value
-	r.book.Conclude(park.ID{Session: s, Seq: e.seq}, e.code, e.value)
+	r.book.Conclude(park.ID{Session: s, Seq: e.seq}, session.Kept{Code: e.code, Value: e.value, Data: e.data})
 	a.ended = append(a.ended, e)
-	if n := len(a.ended); n > session.KeptRequests {
-		old := a.ended[n-1-session.KeptRequests]
-		a.requests = slices.DeleteFunc(a.requests, func(e *entry) bool { return e == old })
+	last, bytes := len(a.ended)-1, 0
+	for back := range a.ended {
+		old := a.ended[last-back]
+		if bytes += len(old.data); back > 0 && (bytes > session.MaxBytes || back >= session.KeptRequests) {
+			a.requests = slices.DeleteFunc(a.requests, func(e *entry) bool { return e == old })
+			bytes = session.MaxBytes + 1 // nor is any before it kept
+		}
 	}
 }
 
@@ -107,7 +121,7 @@ func (r *tester) checkRequests(t *rapid.T, s park.SessionID, a *account) {
 	}
 	for _, e := range a.requests {
 		asked, ok := r.book.Asked(s, e.name)
-		if !ok || asked != known[e.seq] || asked.Seq != e.seq || (asked.Ended != 0) != e.ended || asked.Code != e.code || asked.Value != e.value {
+		if !ok || asked != known[e.seq] || asked.Seq != e.seq || (asked.Ended != 0) != e.ended || asked.Kept != (session.Kept{Code: e.code, Value: e.value, Data: e.data}) {
 			t.Fatalf("request %s of session %v is %+v (%v), should be %+v", e.name, s, asked, ok, e)
 		}
 		if got := r.book.Request(park.ID{Session: s, Seq: e.seq}); got != e.name {
@@ -132,8 +146,10 @@ func unaryBook() (session.Book, park.ID) {
 // What the machine must never do with requests stops it.
 func TestBrokenRequestsPanic(t *testing.T) {
 	for name, broken := range map[string]func(b *session.Book, id park.ID){
-		"asked twice":        func(b *session.Book, id park.ID) { b.Ask(id, "r") },
-		"ends without a one": func(b *session.Book, id park.ID) { b.Conclude(park.ID{Session: id.Session, Seq: 9}, park.Done, 0) },
+		"asked twice": func(b *session.Book, id park.ID) { b.Ask(id, "r") },
+		"ends without a one": func(b *session.Book, id park.ID) {
+			b.Conclude(park.ID{Session: id.Session, Seq: 9}, session.Kept{Code: park.Done})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, id := unaryBook()
@@ -161,8 +177,8 @@ func TestCheckTellsOfRequests(t *testing.T) {
 		},
 		"ended twice": func(b *session.Book, id park.ID) {
 			b.Ask(id, "r")
-			b.Conclude(id, park.Done, 0)
-			b.Conclude(id, park.Done, 0)
+			b.Conclude(id, session.Kept{Code: park.Done})
+			b.Conclude(id, session.Kept{Code: park.Done})
 		},
 	} {
 		b, id := unaryBook()
@@ -179,7 +195,7 @@ func TestCheckTellsOfRequests(t *testing.T) {
 func TestRestoreRequestsRefuses(t *testing.T) {
 	b, id := unaryBook()
 	b.Ask(id, "r")
-	b.Conclude(id, park.Done, 7)
+	b.Conclude(id, session.Kept{Code: park.Done, Value: 7})
 	var records [][]byte
 	if err := b.SaveRequests(func(r []byte) error {
 		records = append(records, slices.Clone(r))
