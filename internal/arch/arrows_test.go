@@ -10,7 +10,7 @@ import (
 // arrows says which packages of this module each package may import. A row that ends
 // in /... is for a whole tree. What a row does not name is refused.
 //
-//	wire <- cow <- park <- session, lock, election <- machine <- server
+//	wire <- cow <- park <- session, lock, election, channel <- machine <- server
 //
 // raftstore knows none of them: it is given Apply, Snapshot and Restore. The client
 // sees the api and its own pure half. Only coordd and coordtest see an engine and the
@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"internal/session": {"internal/park", "internal/cow", "internal/wire"},
 	"lock":             {"internal/park", "internal/cow", "internal/wire"},
 	"election":         {"internal/park", "internal/cow"},
+	"channel":          {"internal/park", "internal/cow", "internal/wire"},
 	"internal/machine": {"internal/session", "lock", "election", "internal/park", "internal/cow", "internal/wire"},
 	"internal/lessee":  {},
 	"internal/durable": {},

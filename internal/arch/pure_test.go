@@ -19,7 +19,7 @@ import (
 // pureRooms are held to the highest standard: they are functions of their inputs.
 var pureRooms = []string{
 	"./internal/cow", "./internal/park", "./internal/session", "./internal/machine",
-	"./internal/lessee", "./internal/wire", "./lock", "./election",
+	"./internal/lessee", "./internal/wire", "./lock", "./election", "./channel",
 }
 
 // pureImports are all that a pure room may import besides other rooms, which the
