@@ -11,6 +11,7 @@ import (
 // in /... is for a whole tree. What a row does not name is refused.
 //
 //	wire <- cow <- park <- session, lock, election, channel <- machine <- server
+//	wire <- cow <- park <- session, lock, election, latch <- machine <- server
 //
 // raftstore knows none of them: it is given Apply, Snapshot and Restore. The client
 // sees the api and its own pure half. Only coordd and coordtest see an engine and the
@@ -25,6 +26,7 @@ var arrows = map[string][]string{
 	"lock":             {"internal/park", "internal/cow", "internal/wire"},
 	"election":         {"internal/park", "internal/cow"},
 	"channel":          {"internal/park", "internal/cow", "internal/wire"},
+	"latch":            {"internal/park", "internal/cow", "internal/wire"},
 	"internal/machine": {"internal/session", "lock", "election", "internal/park", "internal/cow", "internal/wire"},
 	"internal/lessee":  {},
 	"internal/durable": {},

@@ -20,6 +20,7 @@ import (
 var pureRooms = []string{
 	"./internal/cow", "./internal/park", "./internal/session", "./internal/machine",
 	"./internal/lessee", "./internal/wire", "./lock", "./election", "./channel",
+	"./internal/lessee", "./internal/wire", "./lock", "./election", "./latch",
 }
 
 // pureImports are all that a pure room may import besides other rooms, which the
