@@ -12,6 +12,7 @@ import (
 //
 //	wire <- cow <- park <- session, lock, election, channel <- machine <- server
 //	wire <- cow <- park <- session, lock, election, latch <- machine <- server
+//	wire <- cow <- park <- session, lock, election, table <- machine <- server
 //
 // raftstore knows none of them: it is given Apply, Snapshot and Restore. The client
 // sees the api and its own pure half. Only coordd and coordtest see an engine and the
@@ -27,6 +28,7 @@ var arrows = map[string][]string{
 	"election":         {"internal/park", "internal/cow"},
 	"channel":          {"internal/park", "internal/cow", "internal/wire"},
 	"latch":            {"internal/park", "internal/cow", "internal/wire"},
+	"table":            {"internal/park", "internal/cow", "internal/wire"},
 	"internal/machine": {"internal/session", "lock", "election", "internal/park", "internal/cow", "internal/wire"},
 	"internal/lessee":  {},
 	"internal/durable": {},

@@ -21,6 +21,7 @@ var pureRooms = []string{
 	"./internal/cow", "./internal/park", "./internal/session", "./internal/machine",
 	"./internal/lessee", "./internal/wire", "./lock", "./election", "./channel",
 	"./internal/lessee", "./internal/wire", "./lock", "./election", "./latch",
+	"./internal/lessee", "./internal/wire", "./lock", "./election", "./table",
 }
 
 // pureImports are all that a pure room may import besides other rooms, which the

@@ -98,7 +98,7 @@ func (t *Table[K, V]) Copy() Table[K, V] {
 // share their bytes, and the value's.
 func (t *Table[K, V]) hash(k K, v V) uint64 {
 	b := k.Append(t.scratch[:0])
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(b))) //nolint:gosec // keys are under 300 bytes
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(b))) //nolint:gosec // keys are under 2 KiB
 	b = v.Append(b)
 	t.scratch = b
 	return xxhash.Sum64(b)
