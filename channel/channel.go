@@ -1,6 +1,8 @@
 package channel
 
 import (
+	"iter"
+
 	"coordd.dev/internal/cow"
 	"coordd.dev/internal/park"
 )
@@ -296,6 +298,21 @@ func (r *Room) Delete(on park.Object) (park.Code, int64) {
 	}
 	r.channels.Delete(on)
 	return park.Done, 0
+}
+
+// Holders yields who holds an unacknowledged element, by call.
+func (r *Room) Holders(on park.Object) iter.Seq[park.ID] {
+	return func(yield func(park.ID) bool) {
+		c, ok := r.channels.Get(on)
+		if !ok {
+			return
+		}
+		for at := range r.deliveries.From(owner{channel: c.number}) {
+			if at.channel != c.number || !yield(at.id) {
+				return
+			}
+		}
+	}
 }
 
 // First returns the first channel, from the given object on.

@@ -228,6 +228,9 @@ func (g *Groups) Release(park.ID, park.Arm, int64) { panic("latch: a wait group 
 // Held panics: a wait group is not held.
 func (g *Groups) Held(park.ID, park.Arm) park.Result { panic("latch: a wait group is not held") }
 
+// Holders yields nobody: a wait group is not held.
+func (g *Groups) Holders(park.Object) iter.Seq[park.ID] { return func(func(park.ID) bool) {} }
+
 // Tidy does nothing: a group that may be forgotten is forgotten at once.
 func (g *Groups) Tidy(park.Object) {}
 

@@ -136,6 +136,15 @@ func (o *Onces) Release(id park.ID, a park.Arm, _ int64) {
 // Runner returns who runs a once.
 func (o *Onces) Runner(on park.Object) (park.ID, bool) { return o.runners.Get(on) }
 
+// Holders yields who runs, if anybody does.
+func (o *Onces) Holders(on park.Object) iter.Seq[park.ID] {
+	return func(yield func(park.ID) bool) {
+		if id, ok := o.Runner(on); ok {
+			yield(id)
+		}
+	}
+}
+
 // Tidy does nothing: a once that is not done and not run is not in the room.
 func (o *Onces) Tidy(park.Object) {}
 

@@ -64,13 +64,17 @@ func NewRoom() Room {
 // limit that was met. The first admitted arm of a semaphore stores its limit, even if
 // its call is refused for another arm.
 func (r *Room) Admit(a park.Arm) (park.Code, int64) {
-	if a.Value != "" || a.Side != park.Alone || a.Ack || a.Codec != "" {
-		return park.Invalid, 0
-	}
 	if !park.ValidName(a.On.Name) {
 		return park.Invalid, park.MaxName
 	}
-	if r.holders.Len() >= MaxHeld {
+	switch {
+	case a.Side != park.Alone || a.Ack || a.Codec != "":
+		return park.Invalid, 0
+	case a.On.Kind == park.KindCond:
+		return admitCond(a)
+	case a.Value != "":
+		return park.Invalid, 0
+	case r.holders.Len() >= MaxHeld:
 		return park.Limit, MaxHeld
 	}
 	switch a.On.Kind {
@@ -110,8 +114,12 @@ func (r *Room) admitPermits(a park.Arm) (park.Code, int64) {
 	return 0, 0
 }
 
-// Ready says whether an arm can proceed now, given that nobody stands ahead of it.
+// Ready says whether an arm can proceed now, given that nobody stands ahead of it. That of
+// a cond never can.
 func (r *Room) Ready(a park.Arm) park.Verdict {
+	if a.On.Kind == park.KindCond {
+		return park.No
+	}
 	if a.On.Kind == park.KindSemaphore {
 		if s, _ := r.semaphores.Get(a.On); s.Held+a.N > s.Limit {
 			return park.No

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"iter"
 	"strings"
 
 	"coordd.dev/internal/cow"
@@ -86,6 +87,9 @@ func (r *Room) Delete(on park.Object) (park.Code, int64) {
 	r.maps.Delete(on)
 	return park.Done, 0
 }
+
+// Holders yields nobody: a map is not held.
+func (*Room) Holders(park.Object) iter.Seq[park.ID] { return func(func(park.ID) bool) {} }
 
 // Tidy does nothing: a map stays until it is deleted.
 func (*Room) Tidy(park.Object) {}

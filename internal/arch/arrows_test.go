@@ -10,9 +10,7 @@ import (
 // arrows says which packages of this module each package may import. A row that ends
 // in /... is for a whole tree. What a row does not name is refused.
 //
-//	wire <- cow <- park <- session, lock, election, channel <- machine <- server
-//	wire <- cow <- park <- session, lock, election, latch <- machine <- server
-//	wire <- cow <- park <- session, lock, election, table <- machine <- server
+//	wire <- cow <- park <- session, lock, election, latch, table, channel <- machine <- server
 //
 // raftstore knows none of them: it is given Apply, Snapshot and Restore. The client
 // sees the api and its own pure half. Only coordd and coordtest see an engine and the
@@ -29,7 +27,7 @@ var arrows = map[string][]string{
 	"channel":          {"internal/park", "internal/cow", "internal/wire"},
 	"latch":            {"internal/park", "internal/cow", "internal/wire"},
 	"table":            {"internal/park", "internal/cow", "internal/wire"},
-	"internal/machine": {"internal/session", "lock", "election", "internal/park", "internal/cow", "internal/wire"},
+	"internal/machine": {"internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/cow", "internal/wire"},
 	"internal/lessee":  {},
 	"internal/durable": {},
 
@@ -41,7 +39,7 @@ var arrows = map[string][]string{
 	"raftstore/enginetest":      {"raftstore", "raftstore/internal/latest"},
 	"raftstore/hraft/hrafttest": {"raftstore", "raftstore/hraft"},
 
-	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "election", "internal/park", "internal/telemetry", "raftstore"},
+	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/telemetry", "raftstore"},
 	"internal/peer":   {"api/coord/v1", "internal/durable", "raftstore"},
 
 	"client":                        {"api/coord/v1", "internal/lessee", "internal/telemetry"},
@@ -58,7 +56,7 @@ var arrows = map[string][]string{
 	},
 
 	"internal/arch": {},
-	"test/sim/...":  {"internal/machine", "internal/session", "lock", "election", "internal/park", "internal/cow", "internal/wire", "internal/lessee", "test/sim/..."},
+	"test/sim/...":  {"internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/cow", "internal/wire", "internal/lessee", "test/sim/..."},
 	"test/ports":    {},
 	"test/otlp":     {},
 	"test/daemons":  {"api/coord/v1", "test/ports"},

@@ -128,7 +128,7 @@ func (m *Machine) owns(s park.SessionID, secret Secret, instance uint64) bool {
 // ended it, or never heard of it.
 func (m *Machine) releaseUnlisted(s park.SessionID, ranges []Range) {
 	for _, id := range unlisted(m.lot.Of(s), ranges) {
-		m.leave(id)
+		m.abandon(id)
 	}
 	for _, id := range unlisted(m.book.HoldsOf(s), ranges) {
 		m.release(id, EndReleased)

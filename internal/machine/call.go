@@ -95,7 +95,7 @@ func (m *Machine) endRequest(c *Call, was session.Asked, known bool) {
 		return
 	}
 	id := park.ID{Session: c.Session, Seq: was.Seq}
-	if m.leave(id) {
+	if m.abandon(id) {
 		m.answer(id, park.Over, 0)
 		return
 	}

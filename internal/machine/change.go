@@ -16,7 +16,8 @@ type Change struct {
 	Note     string
 	Token    park.Token
 	Shared   bool
-	N        int64 // permits of the change, or the new limit; else 1
+	N        int64  // permits of the change, or the new limit; else 1
+	Key      string // of a map's entry
 	Value    string
 	Trace    string
 	Clock    park.Clock // when
@@ -34,6 +35,11 @@ const (
 	ChangeDelayed                          // its session failed, and its lock-delay begins
 	ChangeProclaimed                       // a leader has another value
 	ChangeResized                          // a semaphore has another limit
+	ChangeStored                           // an entry of a map has another value
+	ChangeDeleted                          // an entry of a map is gone; Value is what it was
+	ChangeClosed                           // a channel is closed
+	ChangeCut                              // a session ended before its Done of a wait group
+	ChangeRemoved                          // what was stored of an object is deleted
 )
 
 // An Ending says how a hold ends. The values are the wire's; never reorder them.
@@ -47,6 +53,8 @@ const (
 	EndLeft                          // its client closed the session
 	EndTransferred                   // its leader handed over to another candidate
 	EndDelayOver                     // its lock-delay is over
+	EndAcked                         // its element is acknowledged
+	EndCompleted                     // its once is done
 )
 
 // Changes are those of the last Apply, in order. They are good until the next: an entry of

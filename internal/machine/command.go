@@ -3,6 +3,7 @@ package machine
 import (
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
+	"coordd.dev/table"
 )
 
 // A Command is one of the types below. An entry of the log is a list of them with the
@@ -69,7 +70,7 @@ type Call struct {
 	Session park.SessionID
 	Secret  Secret
 	Request string
-	Target  string // the id of the call that DoRelease, DoProclaim and DoTransfer are about
+	Target  string // the id of the call that an op with a To is about, but for DoEnd
 	Op      Op     // Seq and To are the machine's to give
 }
 
@@ -85,6 +86,12 @@ type List struct {
 	Max    int64
 }
 
+// Read reads a map without a session: Op is a Load or a Range.
+type Read struct {
+	On park.Object
+	Op table.Op
+}
+
 func (*Bootstrap) command() {}
 func (*Renew) command()     {}
 func (*Attach) command()    {}
@@ -95,17 +102,20 @@ func (*Open) command()      {}
 func (*Call) command()      {}
 func (*Describe) command()  {}
 func (*List) command()      {}
+func (*Read) command()      {}
 
 // An Op is one call.
 type Op struct {
 	Seq   park.Seq
 	Do    Do
-	Wait  Wait           // of DoWait
-	To    park.Seq       // the call that DoEnd, DoRelease, DoProclaim and DoTransfer are about
-	N     int64          // permits of DoRelease, the limit of DoResize
-	On    park.Object    // of DoResize and DoDescribe
-	Value string         // of DoProclaim
+	Wait  Wait           // of DoWait and DoAwait
+	To    park.Seq       // the call whose wait or hold the op is about
+	N     int64          // a number that the op is with
+	On    park.Object    // the object that the op is about, if it is not a hold's
+	Value string         // of DoProclaim; the result of DoComplete
+	Codec string         // of DoClose
 	Heir  park.SessionID // of DoTransfer
+	Table *table.Op      // of DoTable
 }
 
 // A Do is what an Op does. The values are the log's; never reorder them.
@@ -113,15 +123,23 @@ type Do uint8
 
 // The ops of this version.
 const (
-	DoWait Do = iota + 1
-	DoEnd
-	DoRelease
-	DoResize
+	DoWait    Do = iota + 1
+	DoEnd        // the wait or the hold of To
+	DoRelease    // N permits of what To holds
+	DoResize     // the semaphore On to N
 	DoDescribe
 	DoNoop
 	DoLeave
 	DoProclaim
 	DoTransfer
+	DoAdd      // N to the wait group On
+	DoComplete // the once that To runs, with the result Value; N says how it ended
+	DoAck      // the element that To has
+	DoClose    // the channel On, of capacity N
+	DoAwait    // let go of the lock that To holds, and Wait for a cond
+	DoSignal   // to N waiters of the cond On
+	DoTable    // upon the map On
+	DoDelete   // On
 )
 
 // A Wait acquires (SEMANTICS D).

@@ -28,7 +28,7 @@ func (m *Machine) due() {
 
 // dueCall ends a wait whose limit has passed, or a lock-delay.
 func (m *Machine) dueCall(id park.ID) {
-	if m.leave(id) {
+	if m.abandon(id) {
 		m.answer(id, park.TimedOut, 0)
 		return
 	}
@@ -50,8 +50,9 @@ func (m *Machine) forget(s park.SessionID) bool {
 // begin their lock-delay. What that frees is marked, not granted.
 func (m *Machine) end(s park.SessionID, how Ending) {
 	for _, id := range unlisted(m.lot.Of(s), nil) {
-		m.leave(id)
+		m.abandon(id)
 	}
+	m.cutShort(s)
 	for _, id := range unlisted(m.book.HoldsOf(s), nil) {
 		if h, _ := m.book.Hold(id); h.Terms.Get().Delay > 0 && (how == EndExpired || how == EndReplaced) {
 			m.delay(id, h, how)

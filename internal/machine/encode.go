@@ -5,6 +5,7 @@ import (
 
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/wire"
+	"coordd.dev/table"
 )
 
 // The first byte of an encoded command. The values are the log's; never reorder them.
@@ -19,6 +20,7 @@ const (
 	tagCall
 	tagDescribe
 	tagList
+	tagRead
 )
 
 const maxUint = 1<<64 - 1
@@ -70,6 +72,8 @@ func AppendCommand(b []byte, c Command) []byte {
 		b = wire.AppendUint(append(b, tagList), c.Kind)
 		b = c.After.Append(wire.AppendString(b, c.Prefix))
 		return wire.AppendInt(b, c.Max)
+	case *Read:
+		return appendTable(c.On.Append(append(b, tagRead)), &c.Op)
 	}
 	panic("machine: a command without an encoding")
 }
@@ -99,26 +103,23 @@ func appendOp(b []byte, op *Op) []byte {
 	b = wire.AppendUint(b, op.Do)
 	switch op.Do {
 	case DoWait:
-		w := &op.Wait
-		b = park.AppendArms(b, w.Arms)
-		b = wire.AppendUint(b, w.Commit)
-		b = wire.AppendUint(b, w.flags())
-		b = wire.AppendInt(b, w.Prio)
-		b = wire.AppendInt(b, w.Delay)
-		b = wire.AppendInt(b, w.Limit)
-		b = wire.AppendString(b, w.Note)
-		if w.Trace != "" {
-			b = wire.AppendString(b, w.Trace)
-		}
-		return b
-	case DoEnd:
+		return appendWait(b, &op.Wait)
+	case DoAwait:
+		return appendWait(wire.AppendUint(b, op.To), &op.Wait)
+	case DoEnd, DoAck:
 		return wire.AppendUint(b, op.To)
 	case DoRelease:
 		return wire.AppendInt(wire.AppendUint(b, op.To), op.N)
-	case DoResize:
+	case DoResize, DoAdd, DoSignal:
 		return wire.AppendInt(op.On.Append(b), op.N)
-	case DoDescribe:
+	case DoDescribe, DoDelete:
 		return op.On.Append(b)
+	case DoComplete:
+		return wire.AppendInt(wire.AppendString(wire.AppendUint(b, op.To), op.Value), op.N)
+	case DoClose:
+		return wire.AppendString(wire.AppendInt(op.On.Append(b), op.N), op.Codec)
+	case DoTable:
+		return appendTable(op.On.Append(b), op.Table)
 	case DoProclaim:
 		return wire.AppendString(wire.AppendUint(b, op.To), op.Value)
 	case DoTransfer:
@@ -127,6 +128,31 @@ func appendOp(b []byte, op *Op) []byte {
 		return b
 	}
 	panic("machine: an op without an encoding")
+}
+
+func appendWait(b []byte, w *Wait) []byte {
+	b = park.AppendArms(b, w.Arms)
+	b = wire.AppendUint(b, w.Commit)
+	b = wire.AppendUint(b, w.flags())
+	b = wire.AppendInt(b, w.Prio)
+	b = wire.AppendInt(b, w.Delay)
+	b = wire.AppendInt(b, w.Limit)
+	b = wire.AppendString(b, w.Note)
+	if w.Trace != "" {
+		b = wire.AppendString(b, w.Trace)
+	}
+	return b
+}
+
+func appendTable(b []byte, op *table.Op) []byte {
+	b = wire.AppendString(wire.AppendUint(b, op.Verb), op.Key)
+	return wire.AppendString(wire.AppendString(wire.AppendString(b, op.Value), op.Old), op.Codec)
+}
+
+func decodeTable(d *wire.Decoder) *table.Op {
+	return &table.Op{
+		Verb: table.Verb(d.Uint(255)), Key: d.String(), Value: d.String(), Old: d.String(), Codec: d.String(), //nolint:gosec // bounded by the argument
+	}
 }
 
 // The flags of a wait's encoding.
@@ -218,6 +244,8 @@ func decodeCommand(tag byte, d *wire.Decoder) Command {
 		return &List{
 			Kind: park.Kind(d.Uint(255)), Prefix: d.String(), After: park.DecodeObject(d), Max: d.Int(),
 		}
+	case tagRead:
+		return &Read{On: park.DecodeObject(d), Op: *decodeTable(d)}
 	}
 	d.Fail("unknown command")
 	return nil
@@ -254,14 +282,22 @@ func decodeOp(d *wire.Decoder, op *Op) {
 	switch op.Do {
 	case DoWait:
 		op.Wait = decodeWait(d)
-	case DoEnd:
+	case DoAwait:
+		op.To, op.Wait = park.Seq(d.Uint(maxUint)), decodeWait(d)
+	case DoEnd, DoAck:
 		op.To = park.Seq(d.Uint(maxUint))
 	case DoRelease:
 		op.To, op.N = park.Seq(d.Uint(maxUint)), d.Int()
-	case DoResize:
+	case DoResize, DoAdd, DoSignal:
 		op.On, op.N = park.DecodeObject(d), d.Int()
-	case DoDescribe:
+	case DoDescribe, DoDelete:
 		op.On = park.DecodeObject(d)
+	case DoComplete:
+		op.To, op.Value, op.N = park.Seq(d.Uint(maxUint)), d.String(), d.Int()
+	case DoClose:
+		op.On, op.N, op.Codec = park.DecodeObject(d), d.Int(), d.String()
+	case DoTable:
+		op.On, op.Table = park.DecodeObject(d), decodeTable(d)
 	case DoProclaim:
 		op.To, op.Value = park.Seq(d.Uint(maxUint)), d.String()
 	case DoTransfer:

@@ -33,6 +33,7 @@ type Event struct {
 	Data        string // what was received, or is the result
 	Waited      string // of a grant that had to wait: the trace of the hold it waited for
 	Description *Description
+	Entries     *Entries // of a Load and a Range
 
 	// Of EventAttached: what became of the wanted seqs of the replaced session.
 	Replaced []Outcome

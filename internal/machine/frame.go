@@ -76,6 +76,22 @@ func (m *Machine) do(id park.ID, op *Op) {
 		m.proclaim(id, op.To, op.Value)
 	case DoTransfer:
 		m.transfer(id, op.To, op.Heir)
+	case DoAdd:
+		m.add(id, op.On, op.N)
+	case DoComplete:
+		m.complete(id, op.To, op.Value, op.N)
+	case DoAck:
+		m.ack(id, op.To)
+	case DoClose:
+		m.closeChannel(id, op.On, op.N, op.Codec)
+	case DoAwait:
+		m.await(id, op.To, &op.Wait)
+	case DoSignal:
+		m.signal(id, op.On, op.N)
+	case DoTable:
+		m.table(id, op.On, op.Table)
+	case DoDelete:
+		m.remove(id, op.On)
 	default:
 		m.answer(id, park.Invalid, 0)
 	}
@@ -106,7 +122,7 @@ func (m *Machine) endCall(id park.ID, to park.Seq) {
 		return
 	}
 	target := park.ID{Session: id.Session, Seq: to}
-	if !m.leave(target) {
+	if !m.abandon(target) {
 		m.release(target, EndReleased)
 	}
 	m.answer(id, park.Done, 0)
@@ -163,7 +179,7 @@ func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
 		}
 	}
 	for _, waiter := range misfits {
-		m.leave(waiter)
+		m.abandon(waiter)
 		m.answer(waiter, park.Invalid, limit)
 	}
 	m.note(ChangeResized, id, park.Arm{On: on, N: limit})

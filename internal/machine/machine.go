@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"time"
 
+	"coordd.dev/channel"
 	"coordd.dev/election"
 	"coordd.dev/internal/cow"
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
+	"coordd.dev/latch"
 	"coordd.dev/lock"
+	"coordd.dev/table"
 )
 
 // Constants of this version of the machine; never flags (SEMANTICS H1).
@@ -55,6 +58,10 @@ type Machine struct {
 	lot       park.Lot
 	locks     lock.Room
 	elections election.Room
+	groups    latch.Groups
+	onces     latch.Onces
+	tables    table.Room
+	channels  channel.Room
 
 	// Of the Apply under way; empty between.
 	turns    cow.Index[turn, park.ID] // who is to be tried
@@ -74,6 +81,10 @@ func New() *Machine {
 		turns: cow.NewIndex[turn, park.ID](),
 
 		elections: election.NewRoom(),
+		groups:    latch.NewGroups(),
+		onces:     latch.NewOnces(),
+		tables:    table.NewRoom(),
+		channels:  channel.NewRoom(),
 	}
 }
 
@@ -105,7 +116,7 @@ const (
 // Apply executes an entry whose increment is in nanoseconds. It is total: every command
 // in every state has a result. The result of a command is a park.Code, a []Renewal for
 // Renew, a SessionList for Sessions, an Opened for Open, a Called for Call, a *Description
-// for Describe, an ObjectList for List, and nil for Attach and
+// for Describe, an ObjectList for List, a ReadResult for Read, and nil for Attach and
 // Frame, which are answered by events. The events are in the order in which they must be
 // sent; both slices are the caller's. What happened to which object, Changes says.
 func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]any, []Event) {
@@ -144,6 +155,8 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 			results[i] = m.Describe(c.On)
 		case *List:
 			results[i] = m.list(c)
+		case *Read:
+			results[i] = m.Read(c)
 		default:
 			panic("machine: a command that no decoder returns")
 		}

@@ -49,20 +49,30 @@ type room interface {
 // room returns the room of a kind: the one place that knows which has which.
 func (m *Machine) room(k park.Kind) room {
 	switch k {
-	case park.KindLock, park.KindSemaphore:
+	case park.KindLock, park.KindSemaphore, park.KindCond:
 		return &m.locks
 	case park.KindElection:
 		return &m.elections
+	case park.KindWaitGroup:
+		return &m.groups
+	case park.KindOnce:
+		return &m.onces
+	case park.KindMap:
+		return &m.tables
+	case park.KindChan:
+		return &m.channels
 	default:
 		return nowhere{}
 	}
 }
 
 // lastKind is the last of the kinds that there are.
-const lastKind = park.KindElection
+const lastKind = park.KindChan
 
 // rooms yields every room once.
-func (m *Machine) rooms() []room { return []room{&m.locks, &m.elections} }
+func (m *Machine) rooms() []room {
+	return []room{&m.locks, &m.elections, &m.groups, &m.onces, &m.tables, &m.channels}
+}
 
 // nowhere is the room of kinds that this version does not know: it admits nothing.
 type nowhere struct{}

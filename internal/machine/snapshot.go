@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -17,7 +18,8 @@ import (
 // the records of each table, the state hash; then the xxHash64 of all before it, eight
 // bytes little-endian.
 const (
-	magic    = "coordd snapshot 2\n"
+	magic    = "coordd snapshot 3\n"
+	magic2   = "coordd snapshot 2\n" // of before there were more than locks, semaphores and elections
 	magic1   = "coordd snapshot 1\n" // of before there were requests and revisions
 	maxChunk = 16 << 20              // far above the largest record, a wait of MaxArms arms
 	ioBuffer = 64 << 10
@@ -34,7 +36,8 @@ func (m *Machine) Snapshot() *Snapshot {
 	c := *m
 	c.book, c.lot, c.locks = m.book.Copy(), m.lot.Copy(), m.locks.Copy()
 	c.elections = m.elections.Copy()
-	c.turns, c.events, c.freeings, c.changes = m.turns.Copy(), nil, nil, nil
+	c.groups, c.onces, c.tables, c.channels = m.groups.Copy(), m.onces.Copy(), m.tables.Copy(), m.channels.Copy()
+	c.turns, c.events, c.freeings, c.loose, c.changes = m.turns.Copy(), nil, nil, nil, nil
 	return &Snapshot{c}
 }
 
@@ -47,7 +50,7 @@ func (s *Snapshot) Index() uint64 { return s.m.index }
 // Hash is the running hash of the state: equal on all nodes at one index (SEMANTICS H3).
 func (m *Machine) Hash() uint64 {
 	return xxhash.Sum64(m.scalars(nil)) + m.book.Sum() + 13*m.lot.Sum() + 17*m.locks.Sum() + 19*m.lot.LastTicket() +
-		29*m.revision
+		29*m.revision + 31*m.groups.Sum() + 37*m.onces.Sum() + 41*m.tables.Sum() + 43*m.channels.Sum()
 }
 
 func (m *Machine) scalars(b []byte) []byte {
@@ -81,6 +84,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		emit(m.scalars(nil)),
 		m.book.Save(emit), m.lot.Save(emit), m.locks.Save(emit),
 		emit(wire.AppendUint(nil, m.revision)), m.book.SaveRequests(emit),
+		m.groups.Save(emit), m.onces.Save(emit), m.tables.Save(emit), m.channels.Save(emit),
 		emit(binary.LittleEndian.AppendUint64(nil, m.Hash())),
 		buf.Flush(),
 	)
@@ -109,11 +113,12 @@ func restore(r *bufio.Reader) (*Machine, error) {
 	if err := in.full(head); err != nil {
 		return nil, err
 	}
-	if string(head) != magic && string(head) != magic1 {
+	version := slices.Index([]string{magic1, magic2, magic}, string(head)) + 1
+	if version == 0 {
 		return nil, errors.New("it does not begin as one of this version does")
 	}
 	m := New()
-	if err := m.load(in.chunk, string(head) == magic1); err != nil {
+	if err := m.load(in.chunk, version); err != nil {
 		return nil, err
 	}
 	want := in.sum.Sum64()
@@ -127,9 +132,8 @@ func restore(r *bufio.Reader) (*Machine, error) {
 	return m, nil
 }
 
-// load takes the chunks of a snapshot into a new machine; first says that it is of the
-// first version.
-func (m *Machine) load(take func() (*wire.Decoder, error), first bool) error {
+// load takes the chunks of a snapshot of a version into a new machine.
+func (m *Machine) load(take func() (*wire.Decoder, error), version int) error {
 	d, err := take()
 	if err != nil {
 		return err
@@ -152,8 +156,13 @@ func (m *Machine) load(take func() (*wire.Decoder, error), first bool) error {
 	if err := m.locks.Restore(take); err != nil {
 		return fmt.Errorf("locks: %w", err)
 	}
-	if !first {
+	if version >= 2 {
 		if err := m.loadRequests(take); err != nil {
+			return err
+		}
+	}
+	if version >= 3 {
+		if err := m.loadRooms(take); err != nil {
 			return err
 		}
 	}
@@ -180,6 +189,23 @@ func (m *Machine) loadRequests(take func() (*wire.Decoder, error)) error {
 	}
 	if err := m.book.RestoreRequests(take); err != nil {
 		return fmt.Errorf("requests: %w", err)
+	}
+	return nil
+}
+
+// loadRooms takes what the third version has and the second had not.
+func (m *Machine) loadRooms(take func() (*wire.Decoder, error)) error {
+	if err := m.groups.Restore(take); err != nil {
+		return fmt.Errorf("wait groups: %w", err)
+	}
+	if err := m.onces.Restore(take); err != nil {
+		return fmt.Errorf("onces: %w", err)
+	}
+	if err := m.tables.Restore(take); err != nil {
+		return fmt.Errorf("maps: %w", err)
+	}
+	if err := m.channels.Restore(take); err != nil {
+		return fmt.Errorf("channels: %w", err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
+	"coordd.dev/lock"
 )
 
 // wait is a newcomer: it tries, and if it cannot proceed it parks (SEMANTICS D2).
@@ -22,10 +23,7 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 		m.answer(id, code, value)
 		return
 	}
-	w := park.Waiter{
-		Arms: op.Arms, Commit: op.Commit, Prio: op.Prio, Ticket: m.lot.Ticket(),
-		Since: m.clock, Terms: park.NewTerms(park.Terms{Delay: op.Delay, Note: op.Note, Trace: op.Trace}),
-	}
+	w := m.waiter(op)
 	arm, ok := m.try(id, &w)
 	for ok && m.glutted(id, &w, arm) {
 		arm, ok = m.try(id, &w)
@@ -37,6 +35,14 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 		m.busy(id, &w)
 	default:
 		m.park(id, w, op.Limit)
+	}
+}
+
+// waiter is who makes a wait, at the end of all its queues.
+func (m *Machine) waiter(op *Wait) park.Waiter {
+	return park.Waiter{
+		Arms: op.Arms, Commit: op.Commit, Prio: op.Prio, Ticket: m.lot.Ticket(),
+		Since: m.clock, Terms: park.NewTerms(park.Terms{Delay: op.Delay, Note: op.Note, Trace: op.Trace}),
 	}
 }
 
@@ -62,10 +68,15 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 		if op.Commit == park.Every && !inEvery(a.On.Kind) {
 			return park.Invalid, 0
 		}
-		if code, value := m.room(a.On.Kind).Admit(a); code != 0 {
+		channels := m.channels.Len()
+		code, value := m.room(a.On.Kind).Admit(a)
+		if m.channels.Len() > channels {
+			m.made(a.On)
+			m.loosen(a.On)
+		}
+		if code != 0 {
 			return code, value
 		}
-		m.loosen(a.On)
 		if m.lot.Waiting(a.On) >= MaxWaiters && !op.Try {
 			return park.Limit, MaxWaiters
 		}
@@ -252,9 +263,8 @@ func (m *Machine) got(id park.ID, w *park.Waiter, arm int, r park.Result, waited
 // grant makes what a call got its hold, and tells.
 func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, r park.Result, waited bool) {
 	h := session.Hold{Arms: w.Arms, Since: m.clock, Terms: w.Terms}
-	if arm != every && len(w.Arms) > 1 {
-		h.Arms = slices.Clone(w.Arms[arm : arm+1]) // a hold must not keep its waiter's arms alive
-		h.Arm = uint16(arm)                        //nolint:gosec // below MaxArms
+	if arm != every {
+		h.Arms, h.Arm = m.holdArm(w.Arms, arm), uint16(arm) //nolint:gosec // below MaxArms
 	}
 	if slices.ContainsFunc(h.Arms, m.exclusive) {
 		h.Token = m.nextToken()
@@ -271,6 +281,20 @@ func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, r park.Result, wait
 	if st, _ := m.book.State(id.Session); st.Revoked {
 		m.answer(id, park.Recalled, 0) // as what it held already has been (SEMANTICS A6)
 	}
+}
+
+// holdArm is the arm that a wait got, as its hold has it: that must not keep its waiter's arms
+// alive, nor what only waiters have.
+func (m *Machine) holdArm(arms []park.Arm, arm int) []park.Arm {
+	_, signalled := lock.TookSignal(arms[arm])
+	if len(arms) == 1 && !signalled {
+		return arms
+	}
+	only := slices.Clone(arms[arm : arm+1])
+	if signalled {
+		only[0].Value = ""
+	}
+	return only
 }
 
 func (m *Machine) nextToken() park.Token {
@@ -351,7 +375,11 @@ func (m *Machine) release(id park.ID, why Ending) bool {
 		m.book.StopAlarm(h.Free, id)
 	}
 	for _, a := range h.Arms {
-		m.room(a.On.Kind).Release(id, a, a.N)
+		if why == EndAcked {
+			m.channels.Ack(id, a.On)
+		} else {
+			m.room(a.On.Kind).Release(id, a, a.N)
+		}
 		m.ended(id, a, &h, why)
 	}
 	m.conclude(id, session.Kept{Code: park.Over})
