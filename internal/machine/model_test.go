@@ -338,10 +338,10 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 	}
 	for _, a := range w.Arms {
 		switch {
-		case a.On.Kind != park.KindElection && a.Value != "":
-			return park.Invalid, 0
 		case a.On.Name == "":
 			return park.Invalid, 256
+		case a.On.Kind != park.KindElection && a.Value != "":
+			return park.Invalid, 0
 		case a.On.Kind == park.KindElection && (a.Shared || a.N != 1 || a.Limit != 0):
 			return park.Invalid, 1
 		case len(a.Value) > 4096:
