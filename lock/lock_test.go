@@ -43,11 +43,20 @@ func TestAdmit(t *testing.T) {
 	kind.On.Kind = 99
 	limited, many, sharedPermits := mutex("x"), mutex("x"), permits("s", 1, 5)
 	limited.Limit, many.N, sharedPermits.Shared = 1, 2, true
+	with := func(a park.Arm, change func(*park.Arm)) park.Arm {
+		change(&a)
+		return a
+	}
 	for name, c := range map[string]struct {
 		arm   park.Arm
 		code  park.Code
 		value int64
 	}{
+		"a lock on a side":               {with(mutex("x"), func(a *park.Arm) { a.Side = park.Recv }), park.Invalid, 0},
+		"a lock to acknowledge":          {with(mutex("x"), func(a *park.Arm) { a.Ack = true }), park.Invalid, 0},
+		"a lock of a codec":              {with(mutex("x"), func(a *park.Arm) { a.Codec = "json" }), park.Invalid, 0},
+		"a lock with a signal":           {with(mutex("x"), func(a *park.Arm) { a.Value = "c" }), park.Invalid, 0},
+		"permits with a value":           {with(permits("s", 1, 5), func(a *park.Arm) { a.Value = "c" }), park.Invalid, 0},
 		"a lock":                         {mutex("x"), 0, 0},
 		"a read lock":                    {shared("x"), 0, 0},
 		"two of a lock":                  {many, park.Invalid, 1},
