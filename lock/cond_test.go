@@ -57,14 +57,14 @@ func TestCondIsNeverReady(t *testing.T) {
 	r := lock.NewRoom()
 	a := cond("c", "x")
 	for range 2 {
-		if r.Ready(a) {
+		if r.Ready(a) != park.No {
 			t.Error("it is ready")
 		}
-		r.Commit(id(1), mutex("x"))
-		if r.Ready(a) {
+		r.Commit(id(1), mutex("x"), 0, nil)
+		if r.Ready(a) != park.No {
 			t.Error("it is ready while its lock is held")
 		}
-		r.Release(id(1), mutex("x").On, 1)
+		r.Release(id(1), mutex("x"), 1)
 	}
 	if lock.Exclusive(a) {
 		t.Error("it excludes")
@@ -88,11 +88,11 @@ func TestWoken(t *testing.T) {
 			t.Errorf("%+v took a Signal of %v", a, on)
 		}
 	}
-	if !r.Ready(signalled) || !lock.Exclusive(signalled) {
+	if r.Ready(signalled) != park.Yes || !lock.Exclusive(signalled) {
 		t.Error("the lock is free, and who took a Signal does not get it alone")
 	}
-	r.Commit(id(1), signalled)
-	if r.Ready(woken) || r.Ready(signalled) {
+	r.Commit(id(1), signalled, 0, nil)
+	if r.Ready(woken) != park.No || r.Ready(signalled) != park.No {
 		t.Error("the lock is held, and another who was woken gets it")
 	}
 	r.Release(id(1), signalled.On, 1)
