@@ -38,7 +38,7 @@ type Room struct {
 	channels   cow.Table[park.Object, channel]
 	buffered   cow.Table[place, element]
 	deliveries cow.Table[owner, delivery] // unacknowledged; apart, so that no receive passes over them
-	last       uint64                     // number of a channel
+	last       uint64                     // number given to a channel
 
 	// stored is derived from the elements: what they count towards MaxStored.
 	stored int64
@@ -213,6 +213,18 @@ func (r *Room) Held(id park.ID, a park.Arm) park.Result {
 		panic("channel: the call holds no element")
 	}
 	return d.result()
+}
+
+// Holders yields who holds elements of a channel, by call.
+func (r *Room) Holders(on park.Object) iter.Seq[park.ID] {
+	return func(yield func(park.ID) bool) {
+		c, _ := r.channels.Get(on)
+		for at := range r.deliveries.From(owner{channel: c.number}) {
+			if at.channel != c.number || !yield(at.id) {
+				return
+			}
+		}
+	}
 }
 
 // Release gives the element of a hold back to its place.

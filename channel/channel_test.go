@@ -291,18 +291,36 @@ func compare(t *rapid.T, w *world) {
 			t.Fatalf("First(%v) is %v (%v), should be %v (%v)", from, got, ok, want, there)
 		}
 	}
-	for _, h := range p {
+	for _, name := range []string{"a", "aa", "b", "c"} {
+		compareHolders(t, r, p, on(name))
+	}
+	drain(t, w.copy())
+}
+
+func compareHolders(t *rapid.T, r *channel.Room, p pile, on park.Object) {
+	var want []park.ID
+	if h := p.find(on); h != nil {
 		for _, e := range h.elements {
 			if e.holder == (park.ID{}) {
 				continue
 			}
-			want := park.Result{Code: park.Granted, Value: e.attempts, Data: e.value}
-			if got := r.Held(e.holder, recvAck(h.on.Name, park.AnyCapacity)); got != want {
-				t.Fatalf("%v holds %+v, should hold %+v", e.holder, got, want)
+			want = append(want, e.holder)
+			has := park.Result{Code: park.Granted, Value: e.attempts, Data: e.value}
+			if got := r.Held(e.holder, recvAck(on.Name, park.AnyCapacity)); got != has {
+				t.Fatalf("%v holds %+v, should hold %+v", e.holder, got, has)
 			}
 		}
 	}
-	drain(t, w.copy())
+	slices.SortFunc(want, park.ID.Compare)
+	if got := slices.Collect(r.Holders(on)); !slices.Equal(got, want) {
+		t.Fatalf("%v hold elements of %v, should be %v", got, on, want)
+	}
+	for first := range r.Holders(on) {
+		if first != want[0] {
+			t.Fatalf("%v is the first to hold an element of %v, should be %v", first, on, want)
+		}
+		break
+	}
 }
 
 // drain gives back all that is held and then receives all that there is, in order.
