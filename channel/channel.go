@@ -312,21 +312,6 @@ func (r *Room) Delete(on park.Object) (park.Code, int64) {
 	return park.Done, 0
 }
 
-// Holders yields who holds an unacknowledged element, by call.
-func (r *Room) Holders(on park.Object) iter.Seq[park.ID] {
-	return func(yield func(park.ID) bool) {
-		c, ok := r.channels.Get(on)
-		if !ok {
-			return
-		}
-		for at := range r.deliveries.From(owner{channel: c.number}) {
-			if at.channel != c.number || !yield(at.id) {
-				return
-			}
-		}
-	}
-}
-
 // First returns the first channel, from the given object on.
 func (r *Room) First(from park.Object) (park.Object, bool) { return r.channels.First(from) }
 

@@ -95,7 +95,7 @@ func TestWoken(t *testing.T) {
 	if r.Ready(woken) != park.No || r.Ready(signalled) != park.No {
 		t.Error("the lock is held, and another who was woken gets it")
 	}
-	r.Release(id(1), signalled.On, 1)
+	r.Release(id(1), signalled, 1)
 }
 
 // Only who waits on a cond is woken.

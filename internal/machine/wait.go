@@ -375,9 +375,11 @@ func (m *Machine) release(id park.ID, why Ending) bool {
 		m.book.StopAlarm(h.Free, id)
 	}
 	for _, a := range h.Arms {
-		if why == EndAcked {
+		switch why {
+		case EndAcked:
 			m.channels.Ack(id, a.On)
-		} else {
+		case EndCompleted: // the room has ended it
+		default:
 			m.room(a.On.Kind).Release(id, a, a.N)
 		}
 		m.ended(id, a, &h, why)
