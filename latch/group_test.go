@@ -106,6 +106,43 @@ func TestAdd(t *testing.T) {
 	}
 }
 
+// A session settles its own before others', and of others the one that became positive
+// first, which is not the one that was added to last (SEMANTICS E4).
+func TestAddSettlesOwnThenOldest(t *testing.T) {
+	for name, c := range map[string]struct {
+		by   park.SessionID
+		n    int64
+		want string
+	}{
+		"the youngest, one":         {3, 1, "[1:4 2:2 3:1]"},
+		"the youngest, all its own": {3, 2, "[1:4 2:2]"},
+		"the youngest, and more":    {3, 3, "[1:3 2:2]"},
+		"the youngest, much more":   {3, 7, "[2:1]"},
+		"one in the middle":         {2, 3, "[1:3 3:2]"},
+		"the oldest, and more":      {1, 5, "[2:1 3:2]"},
+		"one who added nothing":     {9, 5, "[2:1 3:2]"},
+		"all there is":              {2, 8, "[]"},
+	} {
+		r := latch.NewGroups()
+		r.Add(4, group("g"), 1, 1) // and settles it: its balance is none of these
+		r.Add(4, group("g"), -1, 2)
+		for order, s := range []park.SessionID{1, 2, 3} {
+			r.Add(s, group("g"), 2, uint64(order)+3)
+		}
+		r.Add(1, group("g"), 2, 6)
+		if code, _ := r.Add(c.by, group("g"), -c.n, 7); code != park.Done {
+			t.Errorf("%s: code %d", name, code)
+		}
+		got := []string{}
+		for s, n := range r.Balances(group("g")) {
+			got = append(got, fmt.Sprintf("%d:%d", uint64(s), n))
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%s: %v are left, should be %s", name, got, c.want)
+		}
+	}
+}
+
 // An added is one of what a pile counts. Its balance became positive at since.
 type added struct {
 	on    park.Object
