@@ -22,6 +22,7 @@ const (
 const (
 	outcomeBytes = 48
 	partyBytes   = 96
+	entryBytes   = 32
 )
 
 // outcome is a machine.Event of a call without what only other events have: a quarter of
@@ -31,7 +32,9 @@ type outcome struct {
 	token       park.Token
 	value       int64
 	description *machine.Description
+	entries     *machine.Entries
 	waitedFor   string
+	data        string
 	arm         uint32
 	code        park.Code
 }
@@ -40,12 +43,18 @@ func outcomeFrom(e *machine.Event) outcome {
 	return outcome{
 		seq: e.Seq, code: e.Code, token: e.Token,
 		arm: uint32(e.Arm), value: e.Value, description: e.Description, waitedFor: e.Waited,
+		data: e.Data, entries: e.Entries,
 	}
 }
 
 // size estimates bytes.
 func (o *outcome) size() int {
-	n := outcomeBytes
+	n := outcomeBytes + len(o.data)
+	if o.entries != nil {
+		for _, p := range o.entries.Pairs {
+			n += len(p.Key) + len(p.Value) + entryBytes
+		}
+	}
 	if d := o.description; d != nil {
 		n += sizeOf(d.Holders) + sizeOf(d.Waiters)
 	}
@@ -67,7 +76,9 @@ func attachedOf(e *machine.Event, node string) *coordv1.AttachResponse {
 		replaced[i] = &coordv1.Outcome{
 			Seq:   uint64(o.Seq),
 			Code:  coordv1.Code(o.Code),
+			Arm:   uint32(o.Arm),
 			Value: o.Value,
+			Data:  bytesOf(o.Data),
 		}
 	}
 	return &coordv1.AttachResponse{Frame: &coordv1.AttachResponse_Attached{Attached: &coordv1.Attached{
@@ -98,14 +109,30 @@ func outcomesOf(batch []outcome) (*coordv1.AttachResponse, []outcome) {
 		if from.description != nil {
 			to.Description = descriptionOf(from.description)
 		}
-		if from.waitedFor != "" {
-			to.WaitedFor = []byte(from.waitedFor)
+		to.WaitedFor, to.Data = bytesOf(from.waitedFor), bytesOf(from.data)
+		if from.entries != nil {
+			to.Entries = entriesOf(from.entries)
 		}
 		out[i] = to
 	}
 	return &coordv1.AttachResponse{Frame: &coordv1.AttachResponse_Outcomes{
 		Outcomes: &coordv1.Outcomes{Outcomes: out},
 	}}, batch[n:]
+}
+
+func bytesOf(s string) []byte {
+	if s == "" {
+		return nil
+	}
+	return []byte(s)
+}
+
+func entriesOf(e *machine.Entries) *coordv1.MapEntries {
+	out := &coordv1.MapEntries{Revision: e.Revision, Entries: make([]*coordv1.MapEntry, len(e.Pairs))}
+	for i, p := range e.Pairs {
+		out.Entries[i] = &coordv1.MapEntry{Key: []byte(p.Key), Value: bytesOf(p.Value), Revision: p.Revision}
+	}
+	return out
 }
 
 func descriptionOf(d *machine.Description) *coordv1.Description {
@@ -119,7 +146,12 @@ func descriptionOf(d *machine.Description) *coordv1.Description {
 		Limit:   d.Limit,
 		Held:    d.Held,
 
-		Revision: d.Revision,
+		Revision:       d.Revision,
+		Unacknowledged: d.Unacked,
+		Bytes:          d.Bytes,
+		Codec:          d.Codec,
+		State:          coordv1.ObjectState(d.State),
+		Stored:         d.Stored,
 	}
 }
 

@@ -2,16 +2,20 @@ package server
 
 import (
 	"crypto/sha256"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/channel"
 	"coordd.dev/election"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
+	"coordd.dev/latch"
 	"coordd.dev/raftstore"
+	"coordd.dev/table"
 )
 
 // Bounds of a call or frame. The machine's own limits of an argument are its to enforce.
@@ -26,6 +30,7 @@ const (
 const (
 	noKind   park.Kind   = 0
 	noCommit park.Commit = 255
+	noSide   park.Side   = 255
 )
 
 // attachOf converts an Attach frame, or says what is wrong with it.
@@ -139,6 +144,9 @@ func countArms(ops []*coordv1.Op) int {
 	n := 0
 	for _, op := range ops {
 		n += min(len(op.GetWait().GetArms()), machine.MaxArms+1)
+		if op.GetCondWait() != nil {
+			n++
+		}
 	}
 	return n
 }
@@ -159,16 +167,40 @@ func convertOp(out *machine.Op, in *coordv1.Op, arms []park.Arm) []park.Arm {
 		out.Do, out.To, out.N = machine.DoRelease, park.Seq(op.Release.GetTarget()), op.Release.GetCount()
 	case *coordv1.Op_Resize:
 		out.Do, out.N = machine.DoResize, op.Resize.GetLimit()
-		out.On = park.Object{Kind: park.KindSemaphore, Name: clip(op.Resize.GetName(), park.MaxName)}
+		out.On = named(park.KindSemaphore, op.Resize.GetName())
 	case *coordv1.Op_Describe:
-		out.Do = machine.DoDescribe
-		out.On = park.Object{Kind: kindOf(op.Describe.GetKind()), Name: clip(op.Describe.GetName(), park.MaxName)}
+		out.Do, out.On = machine.DoDescribe, named(kindOf(op.Describe.GetKind()), op.Describe.GetName())
 	case *coordv1.Op_Proclaim:
 		out.Do, out.To = machine.DoProclaim, park.Seq(op.Proclaim.GetTarget())
 		out.Value = clip(op.Proclaim.GetValue(), election.MaxValue)
 	case *coordv1.Op_Transfer:
 		out.Do, out.To = machine.DoTransfer, park.Seq(op.Transfer.GetTarget())
 		out.Heir = park.SessionID(op.Transfer.GetToSessionId())
+	case *coordv1.Op_Add:
+		out.Do, out.N = machine.DoAdd, op.Add.GetDelta()
+		out.On = named(park.KindWaitGroup, op.Add.GetName())
+	case *coordv1.Op_Complete:
+		out.Do, out.To = machine.DoComplete, park.Seq(op.Complete.GetTarget())
+		out.Value, out.N = clipBytes(op.Complete.GetResult(), latch.MaxResult), int64(op.Complete.GetEnd())
+	case *coordv1.Op_Acknowledge:
+		out.Do, out.To = machine.DoAck, park.Seq(op.Acknowledge.GetTarget())
+	case *coordv1.Op_CloseChannel:
+		out.Do, out.N = machine.DoClose, op.CloseChannel.GetCapacity()
+		out.On = named(park.KindChan, op.CloseChannel.GetName())
+		out.Codec = clip(op.CloseChannel.GetCodec(), channel.MaxCodec)
+	case *coordv1.Op_CondWait:
+		arms = convertCondWait(out, op.CondWait, arms)
+	case *coordv1.Op_Signal:
+		out.Do, out.N = machine.DoSignal, 1
+		if op.Signal.GetAll() {
+			out.N = math.MaxInt64
+		}
+		out.On = named(park.KindCond, op.Signal.GetName())
+	case *coordv1.Op_MapOp:
+		out.Do, out.On = machine.DoTable, named(park.KindMap, op.MapOp.GetName())
+		out.Table = tableOf(op.MapOp)
+	case *coordv1.Op_Delete:
+		out.Do, out.On = machine.DoDelete, named(kindOf(op.Delete.GetKind()), op.Delete.GetName())
 	case *coordv1.Op_Noop:
 		out.Do = machine.DoNoop
 	case *coordv1.Op_Leave:
@@ -179,6 +211,34 @@ func convertOp(out *machine.Op, in *coordv1.Op, arms []park.Arm) []park.Arm {
 		out.Do = machine.DoResize
 	}
 	return arms
+}
+
+func named(kind park.Kind, name string) park.Object {
+	return park.Object{Kind: kind, Name: clip(name, park.MaxName)}
+}
+
+// convertCondWait makes the arm of a cond, which has its lock as value.
+func convertCondWait(out *machine.Op, in *coordv1.CondWait, arms []park.Arm) []park.Arm {
+	out.Do, out.To = machine.DoAwait, park.Seq(in.GetTarget())
+	arms = append(arms, park.Arm{
+		On: named(park.KindCond, in.GetName()), N: 1, Value: clip(in.GetLock(), park.MaxName),
+	})
+	out.Wait = machine.Wait{
+		Arms: arms[len(arms)-1 : len(arms) : len(arms)], Commit: park.Any,
+		Limit: nanos(in.GetWaitLimit()), Note: clip(in.GetNote(), machine.MaxNote), Trace: traceOf(in.GetTrace()),
+	}
+	return arms
+}
+
+func tableOf(in *coordv1.MapOp) *table.Op {
+	verb := in.GetVerb()
+	if verb < 0 || verb > math.MaxUint8 {
+		verb = coordv1.MapVerb_MAP_VERB_UNSPECIFIED
+	}
+	return &table.Op{
+		Verb: table.Verb(verb), Key: clipBytes(in.GetKey(), table.MaxKey), Value: clipBytes(in.GetValue(), table.MaxValue),
+		Old: clipBytes(in.GetOld(), table.MaxValue), Codec: clip(in.GetCodec(), table.MaxCodec),
+	}
 }
 
 func convertWait(out *machine.Wait, in *coordv1.Wait) {
@@ -207,21 +267,49 @@ func appendArms(arms []park.Arm, in []*coordv1.Arm) []park.Arm {
 			n = 1 // the wire has no count of locks and leaderships
 		}
 		arms = append(arms, park.Arm{
-			On:     park.Object{Kind: kind, Name: clip(arm.GetName(), park.MaxName)},
+			On:     named(kind, arm.GetName()),
+			Side:   sideOf(arm.GetSide()),
 			Shared: arm.GetShared(),
+			Ack:    arm.GetAcknowledge(),
 			N:      n,
 			Limit:  arm.GetLimit(),
-			Value:  clip(arm.GetValue(), election.MaxValue),
+			Value:  valueOf(kind, arm),
+			Codec:  clip(arm.GetCodec(), channel.MaxCodec),
 		})
 	}
 	return arms
+}
+
+// valueOf is what a candidate has as value, and what is sent.
+func valueOf(kind park.Kind, arm *coordv1.Arm) string {
+	if kind == park.KindChan {
+		return clipBytes(arm.GetElement(), channel.MaxElement)
+	}
+	return clip(arm.GetValue(), election.MaxValue)
+}
+
+func sideOf(s coordv1.Side) park.Side {
+	switch s {
+	case coordv1.Side_SIDE_UNSPECIFIED:
+		return park.Alone
+	case coordv1.Side_SIDE_SEND:
+		return park.Send
+	case coordv1.Side_SIDE_RECEIVE:
+		return park.Recv
+	default:
+		return noSide
+	}
 }
 
 // urgencyOf a frame that lets go, or takes nothing: it may not be refused for load.
 func urgencyOf(f *machine.Frame) raftstore.Urgency {
 	for i := range f.Ops {
 		switch f.Ops[i].Do {
-		case machine.DoEnd, machine.DoRelease, machine.DoNoop, machine.DoLeave:
+		case machine.DoEnd, machine.DoRelease, machine.DoNoop, machine.DoLeave, machine.DoAck, machine.DoClose:
+		case machine.DoAdd:
+			if f.Ops[i].N > 0 {
+				return raftstore.Ordinary
+			}
 		default:
 			return raftstore.Ordinary
 		}
@@ -230,16 +318,10 @@ func urgencyOf(f *machine.Frame) raftstore.Urgency {
 }
 
 func kindOf(k coordv1.Kind) park.Kind {
-	switch k {
-	case coordv1.Kind_KIND_LOCK:
-		return park.KindLock
-	case coordv1.Kind_KIND_SEMAPHORE:
-		return park.KindSemaphore
-	case coordv1.Kind_KIND_ELECTION:
-		return park.KindElection
-	default:
+	if k <= coordv1.Kind_KIND_UNSPECIFIED || k > coordv1.Kind_KIND_CHAN {
 		return noKind
 	}
+	return park.Kind(k) // the values are the wire's
 }
 
 func commitOf(c coordv1.Commit) park.Commit {
@@ -258,6 +340,9 @@ func commitOf(c coordv1.Commit) park.Commit {
 // clip cuts s off one byte past limit: still too long for the machine, which refuses it,
 // but cheap in the log. It never copies.
 func clip(s string, limit int) string { return s[:min(len(s), limit+1)] }
+
+// clipBytes is clip of bytes, which it copies.
+func clipBytes(b []byte, limit int) string { return string(b[:min(len(b), limit+1)]) }
 
 // nanos is -1, which no field allows, for what is no duration.
 func nanos(d *durationpb.Duration) int64 {

@@ -42,7 +42,7 @@ type keptChange struct {
 
 // texts is how many bytes its texts have.
 func (c *keptChange) texts() int {
-	return len(c.On.Name) + len(c.Who) + len(c.Note) + len(c.Value) + len(c.Trace)
+	return len(c.On.Name) + len(c.Who) + len(c.Note) + len(c.Key) + len(c.Value) + len(c.Trace)
 }
 
 // A journal has the latest changes of a node's machine, in their order and without a gap,

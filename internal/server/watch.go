@@ -189,11 +189,15 @@ func changesOf(changes []machine.Change) []*coordv1.ObjectChange {
 			SessionId: uint64(c.ID.Session),
 			Who:       whoOf(c.Who),
 			Note:      c.Note,
-			Value:     c.Value,
 			Token:     uint64(c.Token),
 			Shared:    c.Shared,
 			Count:     c.N,
 			EndReason: coordv1.EndReason(c.Ending),
+		}
+		if c.On.Kind == park.KindMap {
+			out[i].Key, out[i].Data = bytesOf(c.Key), bytesOf(c.Value)
+		} else {
+			out[i].Value = c.Value
 		}
 		if c.Type == machine.ChangeGranted {
 			out[i].Waited = durationOf(c.Waited)

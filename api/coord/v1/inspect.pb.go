@@ -42,6 +42,10 @@ const (
 	EndReason_END_REASON_TRANSFERRED EndReason = 6
 	// Its session had failed before, and its lock-delay is over.
 	EndReason_END_REASON_DELAY_OVER EndReason = 7
+	// Its element was acknowledged.
+	EndReason_END_REASON_ACKNOWLEDGED EndReason = 8
+	// Its once is done.
+	EndReason_END_REASON_COMPLETED EndReason = 9
 )
 
 // Enum value maps for EndReason.
@@ -55,16 +59,20 @@ var (
 		5: "END_REASON_LEFT",
 		6: "END_REASON_TRANSFERRED",
 		7: "END_REASON_DELAY_OVER",
+		8: "END_REASON_ACKNOWLEDGED",
+		9: "END_REASON_COMPLETED",
 	}
 	EndReason_value = map[string]int32{
-		"END_REASON_UNSPECIFIED": 0,
-		"END_REASON_RELEASED":    1,
-		"END_REASON_EXPIRED":     2,
-		"END_REASON_REPLACED":    3,
-		"END_REASON_REVOKED":     4,
-		"END_REASON_LEFT":        5,
-		"END_REASON_TRANSFERRED": 6,
-		"END_REASON_DELAY_OVER":  7,
+		"END_REASON_UNSPECIFIED":  0,
+		"END_REASON_RELEASED":     1,
+		"END_REASON_EXPIRED":      2,
+		"END_REASON_REPLACED":     3,
+		"END_REASON_REVOKED":      4,
+		"END_REASON_LEFT":         5,
+		"END_REASON_TRANSFERRED":  6,
+		"END_REASON_DELAY_OVER":   7,
+		"END_REASON_ACKNOWLEDGED": 8,
+		"END_REASON_COMPLETED":    9,
 	}
 )
 
@@ -110,17 +118,32 @@ const (
 	ChangeType_CHANGE_TYPE_PROCLAIMED ChangeType = 4
 	// A semaphore has another limit.
 	ChangeType_CHANGE_TYPE_RESIZED ChangeType = 5
+	// An entry of a map has another value.
+	ChangeType_CHANGE_TYPE_STORED ChangeType = 6
+	// An entry of a map is gone; data is the value that it had.
+	ChangeType_CHANGE_TYPE_DELETED ChangeType = 7
+	// A channel is closed.
+	ChangeType_CHANGE_TYPE_CLOSED ChangeType = 8
+	// A session ended before its Done of a wait group.
+	ChangeType_CHANGE_TYPE_CUT ChangeType = 9
+	// What was stored of an object is deleted.
+	ChangeType_CHANGE_TYPE_REMOVED ChangeType = 10
 )
 
 // Enum value maps for ChangeType.
 var (
 	ChangeType_name = map[int32]string{
-		0: "CHANGE_TYPE_UNSPECIFIED",
-		1: "CHANGE_TYPE_GRANTED",
-		2: "CHANGE_TYPE_ENDED",
-		3: "CHANGE_TYPE_DELAYED",
-		4: "CHANGE_TYPE_PROCLAIMED",
-		5: "CHANGE_TYPE_RESIZED",
+		0:  "CHANGE_TYPE_UNSPECIFIED",
+		1:  "CHANGE_TYPE_GRANTED",
+		2:  "CHANGE_TYPE_ENDED",
+		3:  "CHANGE_TYPE_DELAYED",
+		4:  "CHANGE_TYPE_PROCLAIMED",
+		5:  "CHANGE_TYPE_RESIZED",
+		6:  "CHANGE_TYPE_STORED",
+		7:  "CHANGE_TYPE_DELETED",
+		8:  "CHANGE_TYPE_CLOSED",
+		9:  "CHANGE_TYPE_CUT",
+		10: "CHANGE_TYPE_REMOVED",
 	}
 	ChangeType_value = map[string]int32{
 		"CHANGE_TYPE_UNSPECIFIED": 0,
@@ -129,6 +152,11 @@ var (
 		"CHANGE_TYPE_DELAYED":     3,
 		"CHANGE_TYPE_PROCLAIMED":  4,
 		"CHANGE_TYPE_RESIZED":     5,
+		"CHANGE_TYPE_STORED":      6,
+		"CHANGE_TYPE_DELETED":     7,
+		"CHANGE_TYPE_CLOSED":      8,
+		"CHANGE_TYPE_CUT":         9,
+		"CHANGE_TYPE_REMOVED":     10,
 	}
 )
 
@@ -303,9 +331,10 @@ type ObjectSummary struct {
 	// Up to 100 are counted.
 	Holders int64 `protobuf:"varint,4,opt,name=holders,proto3" json:"holders,omitempty"`
 	Waiting int64 `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// A semaphore's limit in force and the permits that are held.
-	Limit         int64 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
-	Held          int64 `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`
+	// As in Description.
+	Limit         int64       `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	Held          int64       `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`
+	State         ObjectState `protobuf:"varint,8,opt,name=state,proto3,enum=coord.v1.ObjectState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -387,6 +416,13 @@ func (x *ObjectSummary) GetHeld() int64 {
 		return x.Held
 	}
 	return 0
+}
+
+func (x *ObjectSummary) GetState() ObjectState {
+	if x != nil {
+		return x.State
+	}
+	return ObjectState_OBJECT_STATE_UNSPECIFIED
 }
 
 type DescribeObjectRequest struct {
@@ -1076,8 +1112,11 @@ type ObjectChange struct {
 	// Of GRANTED: how long it waited.
 	Waited *durationpb.Duration `protobuf:"bytes,12,opt,name=waited,proto3" json:"waited,omitempty"`
 	// Of ENDED and DELAYED: how long it was held.
-	Held          *durationpb.Duration `protobuf:"bytes,13,opt,name=held,proto3" json:"held,omitempty"`
-	EndReason     EndReason            `protobuf:"varint,14,opt,name=end_reason,json=endReason,proto3,enum=coord.v1.EndReason" json:"end_reason,omitempty"`
+	Held      *durationpb.Duration `protobuf:"bytes,13,opt,name=held,proto3" json:"held,omitempty"`
+	EndReason EndReason            `protobuf:"varint,14,opt,name=end_reason,json=endReason,proto3,enum=coord.v1.EndReason" json:"end_reason,omitempty"`
+	// Of a map's entry.
+	Key           []byte `protobuf:"bytes,15,opt,name=key,proto3" json:"key,omitempty"`
+	Data          []byte `protobuf:"bytes,16,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1210,6 +1249,20 @@ func (x *ObjectChange) GetEndReason() EndReason {
 	return EndReason_END_REASON_UNSPECIFIED
 }
 
+func (x *ObjectChange) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ObjectChange) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_coord_v1_inspect_proto protoreflect.FileDescriptor
 
 const file_coord_v1_inspect_proto_rawDesc = "" +
@@ -1224,7 +1277,7 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\x13ListObjectsResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x121\n" +
 	"\aobjects\x18\x02 \x03(\v2\x17.coord.v1.ObjectSummaryR\aobjects\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xce\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xfb\x01\n" +
 	"\rObjectSummary\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
@@ -1232,7 +1285,8 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\aholders\x18\x04 \x01(\x03R\aholders\x12\x18\n" +
 	"\awaiting\x18\x05 \x01(\x03R\awaiting\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x03R\x05limit\x12\x12\n" +
-	"\x04held\x18\a \x01(\x03R\x04held\"e\n" +
+	"\x04held\x18\a \x01(\x03R\x04held\x12+\n" +
+	"\x05state\x18\b \x01(\x0e2\x15.coord.v1.ObjectStateR\x05state\"e\n" +
 	"\x15DescribeObjectRequest\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1282,7 +1336,7 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\achanges\x18\x01 \x03(\v2\x16.coord.v1.ObjectChangeR\achanges\x12/\n" +
 	"\apresent\x18\x02 \x01(\v2\x15.coord.v1.DescriptionR\apresent\x12\x18\n" +
 	"\askipped\x18\x03 \x01(\x04R\askipped\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\"\xd0\x03\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\"\xf6\x03\n" +
 	"\fObjectChange\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12(\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x14.coord.v1.ChangeTypeR\x04type\x12\"\n" +
@@ -1300,7 +1354,9 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\x06waited\x18\f \x01(\v2\x19.google.protobuf.DurationR\x06waited\x12-\n" +
 	"\x04held\x18\r \x01(\v2\x19.google.protobuf.DurationR\x04held\x122\n" +
 	"\n" +
-	"end_reason\x18\x0e \x01(\x0e2\x13.coord.v1.EndReasonR\tendReason*\xd5\x01\n" +
+	"end_reason\x18\x0e \x01(\x0e2\x13.coord.v1.EndReasonR\tendReason\x12\x10\n" +
+	"\x03key\x18\x0f \x01(\fR\x03key\x12\x12\n" +
+	"\x04data\x18\x10 \x01(\fR\x04data*\x8c\x02\n" +
 	"\tEndReason\x12\x1a\n" +
 	"\x16END_REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13END_REASON_RELEASED\x10\x01\x12\x16\n" +
@@ -1309,7 +1365,9 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\x12END_REASON_REVOKED\x10\x04\x12\x13\n" +
 	"\x0fEND_REASON_LEFT\x10\x05\x12\x1a\n" +
 	"\x16END_REASON_TRANSFERRED\x10\x06\x12\x19\n" +
-	"\x15END_REASON_DELAY_OVER\x10\a*\xa7\x01\n" +
+	"\x15END_REASON_DELAY_OVER\x10\a\x12\x1b\n" +
+	"\x17END_REASON_ACKNOWLEDGED\x10\b\x12\x18\n" +
+	"\x14END_REASON_COMPLETED\x10\t*\x9e\x02\n" +
 	"\n" +
 	"ChangeType\x12\x1b\n" +
 	"\x17CHANGE_TYPE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -1317,7 +1375,13 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\x11CHANGE_TYPE_ENDED\x10\x02\x12\x17\n" +
 	"\x13CHANGE_TYPE_DELAYED\x10\x03\x12\x1a\n" +
 	"\x16CHANGE_TYPE_PROCLAIMED\x10\x04\x12\x17\n" +
-	"\x13CHANGE_TYPE_RESIZED\x10\x052\x9c\x03\n" +
+	"\x13CHANGE_TYPE_RESIZED\x10\x05\x12\x16\n" +
+	"\x12CHANGE_TYPE_STORED\x10\x06\x12\x17\n" +
+	"\x13CHANGE_TYPE_DELETED\x10\a\x12\x16\n" +
+	"\x12CHANGE_TYPE_CLOSED\x10\b\x12\x13\n" +
+	"\x0fCHANGE_TYPE_CUT\x10\t\x12\x17\n" +
+	"\x13CHANGE_TYPE_REMOVED\x10\n" +
+	"2\x9c\x03\n" +
 	"\x0eInspectService\x12O\n" +
 	"\vListObjects\x12\x1c.coord.v1.ListObjectsRequest\x1a\x1d.coord.v1.ListObjectsResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\x0eDescribeObject\x12\x1f.coord.v1.DescribeObjectRequest\x1a .coord.v1.DescribeObjectResponse\"\x03\x90\x02\x01\x12U\n" +
@@ -1359,56 +1423,58 @@ var file_coord_v1_inspect_proto_goTypes = []any{
 	(*ObjectChange)(nil),           // 15: coord.v1.ObjectChange
 	(Kind)(0),                      // 16: coord.v1.Kind
 	(*Party)(nil),                  // 17: coord.v1.Party
-	(*Description)(nil),            // 18: coord.v1.Description
-	(*durationpb.Duration)(nil),    // 19: google.protobuf.Duration
-	(*Who)(nil),                    // 20: coord.v1.Who
-	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
+	(ObjectState)(0),               // 18: coord.v1.ObjectState
+	(*Description)(nil),            // 19: coord.v1.Description
+	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
+	(*Who)(nil),                    // 21: coord.v1.Who
+	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
 }
 var file_coord_v1_inspect_proto_depIdxs = []int32{
 	16, // 0: coord.v1.ListObjectsRequest.kind:type_name -> coord.v1.Kind
 	4,  // 1: coord.v1.ListObjectsResponse.objects:type_name -> coord.v1.ObjectSummary
 	16, // 2: coord.v1.ObjectSummary.kind:type_name -> coord.v1.Kind
 	17, // 3: coord.v1.ObjectSummary.holder:type_name -> coord.v1.Party
-	16, // 4: coord.v1.DescribeObjectRequest.kind:type_name -> coord.v1.Kind
-	18, // 5: coord.v1.DescribeObjectResponse.description:type_name -> coord.v1.Description
-	16, // 6: coord.v1.ExplainObjectRequest.kind:type_name -> coord.v1.Kind
-	18, // 7: coord.v1.ExplainObjectResponse.description:type_name -> coord.v1.Description
-	9,  // 8: coord.v1.ExplainObjectResponse.hold_times:type_name -> coord.v1.HoldTimes
-	19, // 9: coord.v1.ExplainObjectResponse.expected_waits:type_name -> google.protobuf.Duration
-	19, // 10: coord.v1.ExplainObjectResponse.expected_wait_of_next:type_name -> google.protobuf.Duration
-	19, // 11: coord.v1.HoldTimes.median:type_name -> google.protobuf.Duration
-	19, // 12: coord.v1.HoldTimes.p90:type_name -> google.protobuf.Duration
-	19, // 13: coord.v1.HoldTimes.longest:type_name -> google.protobuf.Duration
-	16, // 14: coord.v1.GetHistoryRequest.kind:type_name -> coord.v1.Kind
-	12, // 15: coord.v1.GetHistoryResponse.holds:type_name -> coord.v1.PastHold
-	20, // 16: coord.v1.PastHold.who:type_name -> coord.v1.Who
-	19, // 17: coord.v1.PastHold.held:type_name -> google.protobuf.Duration
-	0,  // 18: coord.v1.PastHold.end_reason:type_name -> coord.v1.EndReason
-	21, // 19: coord.v1.PastHold.ended:type_name -> google.protobuf.Timestamp
-	16, // 20: coord.v1.WatchRequest.kind:type_name -> coord.v1.Kind
-	15, // 21: coord.v1.WatchResponse.changes:type_name -> coord.v1.ObjectChange
-	18, // 22: coord.v1.WatchResponse.present:type_name -> coord.v1.Description
-	1,  // 23: coord.v1.ObjectChange.type:type_name -> coord.v1.ChangeType
-	16, // 24: coord.v1.ObjectChange.kind:type_name -> coord.v1.Kind
-	20, // 25: coord.v1.ObjectChange.who:type_name -> coord.v1.Who
-	19, // 26: coord.v1.ObjectChange.waited:type_name -> google.protobuf.Duration
-	19, // 27: coord.v1.ObjectChange.held:type_name -> google.protobuf.Duration
-	0,  // 28: coord.v1.ObjectChange.end_reason:type_name -> coord.v1.EndReason
-	2,  // 29: coord.v1.InspectService.ListObjects:input_type -> coord.v1.ListObjectsRequest
-	5,  // 30: coord.v1.InspectService.DescribeObject:input_type -> coord.v1.DescribeObjectRequest
-	7,  // 31: coord.v1.InspectService.ExplainObject:input_type -> coord.v1.ExplainObjectRequest
-	10, // 32: coord.v1.InspectService.GetHistory:input_type -> coord.v1.GetHistoryRequest
-	13, // 33: coord.v1.InspectService.Watch:input_type -> coord.v1.WatchRequest
-	3,  // 34: coord.v1.InspectService.ListObjects:output_type -> coord.v1.ListObjectsResponse
-	6,  // 35: coord.v1.InspectService.DescribeObject:output_type -> coord.v1.DescribeObjectResponse
-	8,  // 36: coord.v1.InspectService.ExplainObject:output_type -> coord.v1.ExplainObjectResponse
-	11, // 37: coord.v1.InspectService.GetHistory:output_type -> coord.v1.GetHistoryResponse
-	14, // 38: coord.v1.InspectService.Watch:output_type -> coord.v1.WatchResponse
-	34, // [34:39] is the sub-list for method output_type
-	29, // [29:34] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	18, // 4: coord.v1.ObjectSummary.state:type_name -> coord.v1.ObjectState
+	16, // 5: coord.v1.DescribeObjectRequest.kind:type_name -> coord.v1.Kind
+	19, // 6: coord.v1.DescribeObjectResponse.description:type_name -> coord.v1.Description
+	16, // 7: coord.v1.ExplainObjectRequest.kind:type_name -> coord.v1.Kind
+	19, // 8: coord.v1.ExplainObjectResponse.description:type_name -> coord.v1.Description
+	9,  // 9: coord.v1.ExplainObjectResponse.hold_times:type_name -> coord.v1.HoldTimes
+	20, // 10: coord.v1.ExplainObjectResponse.expected_waits:type_name -> google.protobuf.Duration
+	20, // 11: coord.v1.ExplainObjectResponse.expected_wait_of_next:type_name -> google.protobuf.Duration
+	20, // 12: coord.v1.HoldTimes.median:type_name -> google.protobuf.Duration
+	20, // 13: coord.v1.HoldTimes.p90:type_name -> google.protobuf.Duration
+	20, // 14: coord.v1.HoldTimes.longest:type_name -> google.protobuf.Duration
+	16, // 15: coord.v1.GetHistoryRequest.kind:type_name -> coord.v1.Kind
+	12, // 16: coord.v1.GetHistoryResponse.holds:type_name -> coord.v1.PastHold
+	21, // 17: coord.v1.PastHold.who:type_name -> coord.v1.Who
+	20, // 18: coord.v1.PastHold.held:type_name -> google.protobuf.Duration
+	0,  // 19: coord.v1.PastHold.end_reason:type_name -> coord.v1.EndReason
+	22, // 20: coord.v1.PastHold.ended:type_name -> google.protobuf.Timestamp
+	16, // 21: coord.v1.WatchRequest.kind:type_name -> coord.v1.Kind
+	15, // 22: coord.v1.WatchResponse.changes:type_name -> coord.v1.ObjectChange
+	19, // 23: coord.v1.WatchResponse.present:type_name -> coord.v1.Description
+	1,  // 24: coord.v1.ObjectChange.type:type_name -> coord.v1.ChangeType
+	16, // 25: coord.v1.ObjectChange.kind:type_name -> coord.v1.Kind
+	21, // 26: coord.v1.ObjectChange.who:type_name -> coord.v1.Who
+	20, // 27: coord.v1.ObjectChange.waited:type_name -> google.protobuf.Duration
+	20, // 28: coord.v1.ObjectChange.held:type_name -> google.protobuf.Duration
+	0,  // 29: coord.v1.ObjectChange.end_reason:type_name -> coord.v1.EndReason
+	2,  // 30: coord.v1.InspectService.ListObjects:input_type -> coord.v1.ListObjectsRequest
+	5,  // 31: coord.v1.InspectService.DescribeObject:input_type -> coord.v1.DescribeObjectRequest
+	7,  // 32: coord.v1.InspectService.ExplainObject:input_type -> coord.v1.ExplainObjectRequest
+	10, // 33: coord.v1.InspectService.GetHistory:input_type -> coord.v1.GetHistoryRequest
+	13, // 34: coord.v1.InspectService.Watch:input_type -> coord.v1.WatchRequest
+	3,  // 35: coord.v1.InspectService.ListObjects:output_type -> coord.v1.ListObjectsResponse
+	6,  // 36: coord.v1.InspectService.DescribeObject:output_type -> coord.v1.DescribeObjectResponse
+	8,  // 37: coord.v1.InspectService.ExplainObject:output_type -> coord.v1.ExplainObjectResponse
+	11, // 38: coord.v1.InspectService.GetHistory:output_type -> coord.v1.GetHistoryResponse
+	14, // 39: coord.v1.InspectService.Watch:output_type -> coord.v1.WatchResponse
+	35, // [35:40] is the sub-list for method output_type
+	30, // [30:35] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_coord_v1_inspect_proto_init() }

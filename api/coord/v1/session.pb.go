@@ -138,6 +138,11 @@ const (
 	Kind_KIND_LOCK        Kind = 1
 	Kind_KIND_SEMAPHORE   Kind = 2
 	Kind_KIND_ELECTION    Kind = 3
+	Kind_KIND_WAIT_GROUP  Kind = 4
+	Kind_KIND_ONCE        Kind = 5
+	Kind_KIND_COND        Kind = 6
+	Kind_KIND_MAP         Kind = 7
+	Kind_KIND_CHAN        Kind = 8
 )
 
 // Enum value maps for Kind.
@@ -147,12 +152,22 @@ var (
 		1: "KIND_LOCK",
 		2: "KIND_SEMAPHORE",
 		3: "KIND_ELECTION",
+		4: "KIND_WAIT_GROUP",
+		5: "KIND_ONCE",
+		6: "KIND_COND",
+		7: "KIND_MAP",
+		8: "KIND_CHAN",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"KIND_LOCK":        1,
 		"KIND_SEMAPHORE":   2,
 		"KIND_ELECTION":    3,
+		"KIND_WAIT_GROUP":  4,
+		"KIND_ONCE":        5,
+		"KIND_COND":        6,
+		"KIND_MAP":         7,
+		"KIND_CHAN":        8,
 	}
 )
 
@@ -183,6 +198,59 @@ func (Kind) EnumDescriptor() ([]byte, []int) {
 	return file_coord_v1_session_proto_rawDescGZIP(), []int{1}
 }
 
+// Side says on which of an object's queues an arm waits.
+type Side int32
+
+const (
+	// Everything but channels; of a once, to run its function unless it is done.
+	Side_SIDE_UNSPECIFIED Side = 0
+	// Of a channel.
+	Side_SIDE_SEND Side = 1
+	// Of a channel; of a once, for its result only.
+	Side_SIDE_RECEIVE Side = 2
+)
+
+// Enum value maps for Side.
+var (
+	Side_name = map[int32]string{
+		0: "SIDE_UNSPECIFIED",
+		1: "SIDE_SEND",
+		2: "SIDE_RECEIVE",
+	}
+	Side_value = map[string]int32{
+		"SIDE_UNSPECIFIED": 0,
+		"SIDE_SEND":        1,
+		"SIDE_RECEIVE":     2,
+	}
+)
+
+func (x Side) Enum() *Side {
+	p := new(Side)
+	*p = x
+	return p
+}
+
+func (x Side) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Side) Descriptor() protoreflect.EnumDescriptor {
+	return file_coord_v1_session_proto_enumTypes[2].Descriptor()
+}
+
+func (Side) Type() protoreflect.EnumType {
+	return &file_coord_v1_session_proto_enumTypes[2]
+}
+
+func (x Side) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Side.Descriptor instead.
+func (Side) EnumDescriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{2}
+}
+
 // Commit says how many of a Wait's arms are to be had.
 type Commit int32
 
@@ -192,7 +260,8 @@ const (
 	Commit_COMMIT_ANY Commit = 1
 	// One; of several ready the first given.
 	Commit_COMMIT_FIRST Commit = 2
-	// All, in one step; arms are distinct.
+	// All, in one step; arms are distinct, sorted by kind and name, and only of locks,
+	// semaphores and elections.
 	Commit_COMMIT_ALL Commit = 3
 )
 
@@ -223,11 +292,11 @@ func (x Commit) String() string {
 }
 
 func (Commit) Descriptor() protoreflect.EnumDescriptor {
-	return file_coord_v1_session_proto_enumTypes[2].Descriptor()
+	return file_coord_v1_session_proto_enumTypes[3].Descriptor()
 }
 
 func (Commit) Type() protoreflect.EnumType {
-	return &file_coord_v1_session_proto_enumTypes[2]
+	return &file_coord_v1_session_proto_enumTypes[3]
 }
 
 func (x Commit) Number() protoreflect.EnumNumber {
@@ -236,7 +305,134 @@ func (x Commit) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Commit.Descriptor instead.
 func (Commit) EnumDescriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{2}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{3}
+}
+
+// OnceEnd says how the function of a once ended. Outcome has it as value.
+type OnceEnd int32
+
+const (
+	OnceEnd_ONCE_END_UNSPECIFIED OnceEnd = 0
+	OnceEnd_ONCE_END_RETURNED    OnceEnd = 1
+	// The result is the panic's text.
+	OnceEnd_ONCE_END_PANICKED OnceEnd = 2
+)
+
+// Enum value maps for OnceEnd.
+var (
+	OnceEnd_name = map[int32]string{
+		0: "ONCE_END_UNSPECIFIED",
+		1: "ONCE_END_RETURNED",
+		2: "ONCE_END_PANICKED",
+	}
+	OnceEnd_value = map[string]int32{
+		"ONCE_END_UNSPECIFIED": 0,
+		"ONCE_END_RETURNED":    1,
+		"ONCE_END_PANICKED":    2,
+	}
+)
+
+func (x OnceEnd) Enum() *OnceEnd {
+	p := new(OnceEnd)
+	*p = x
+	return p
+}
+
+func (x OnceEnd) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OnceEnd) Descriptor() protoreflect.EnumDescriptor {
+	return file_coord_v1_session_proto_enumTypes[4].Descriptor()
+}
+
+func (OnceEnd) Type() protoreflect.EnumType {
+	return &file_coord_v1_session_proto_enumTypes[4]
+}
+
+func (x OnceEnd) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OnceEnd.Descriptor instead.
+func (OnceEnd) EnumDescriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{4}
+}
+
+// MapVerb is what a MapOp does. It is answered DONE with value 1 if the key was there (of the
+// comparing verbs: and had the old value), else 0; of CLEAR and RANGE with how many entries
+// there were. LOAD, LOAD_OR_STORE, LOAD_AND_DELETE and SWAP have as data what was there.
+type MapVerb int32
+
+const (
+	MapVerb_MAP_VERB_UNSPECIFIED        MapVerb = 0
+	MapVerb_MAP_VERB_LOAD               MapVerb = 1
+	MapVerb_MAP_VERB_STORE              MapVerb = 2
+	MapVerb_MAP_VERB_LOAD_OR_STORE      MapVerb = 3
+	MapVerb_MAP_VERB_LOAD_AND_DELETE    MapVerb = 4
+	MapVerb_MAP_VERB_DELETE             MapVerb = 5
+	MapVerb_MAP_VERB_SWAP               MapVerb = 6
+	MapVerb_MAP_VERB_COMPARE_AND_SWAP   MapVerb = 7
+	MapVerb_MAP_VERB_COMPARE_AND_DELETE MapVerb = 8
+	MapVerb_MAP_VERB_CLEAR              MapVerb = 9
+	MapVerb_MAP_VERB_RANGE              MapVerb = 10
+)
+
+// Enum value maps for MapVerb.
+var (
+	MapVerb_name = map[int32]string{
+		0:  "MAP_VERB_UNSPECIFIED",
+		1:  "MAP_VERB_LOAD",
+		2:  "MAP_VERB_STORE",
+		3:  "MAP_VERB_LOAD_OR_STORE",
+		4:  "MAP_VERB_LOAD_AND_DELETE",
+		5:  "MAP_VERB_DELETE",
+		6:  "MAP_VERB_SWAP",
+		7:  "MAP_VERB_COMPARE_AND_SWAP",
+		8:  "MAP_VERB_COMPARE_AND_DELETE",
+		9:  "MAP_VERB_CLEAR",
+		10: "MAP_VERB_RANGE",
+	}
+	MapVerb_value = map[string]int32{
+		"MAP_VERB_UNSPECIFIED":        0,
+		"MAP_VERB_LOAD":               1,
+		"MAP_VERB_STORE":              2,
+		"MAP_VERB_LOAD_OR_STORE":      3,
+		"MAP_VERB_LOAD_AND_DELETE":    4,
+		"MAP_VERB_DELETE":             5,
+		"MAP_VERB_SWAP":               6,
+		"MAP_VERB_COMPARE_AND_SWAP":   7,
+		"MAP_VERB_COMPARE_AND_DELETE": 8,
+		"MAP_VERB_CLEAR":              9,
+		"MAP_VERB_RANGE":              10,
+	}
+)
+
+func (x MapVerb) Enum() *MapVerb {
+	p := new(MapVerb)
+	*p = x
+	return p
+}
+
+func (x MapVerb) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (MapVerb) Descriptor() protoreflect.EnumDescriptor {
+	return file_coord_v1_session_proto_enumTypes[5].Descriptor()
+}
+
+func (MapVerb) Type() protoreflect.EnumType {
+	return &file_coord_v1_session_proto_enumTypes[5]
+}
+
+func (x MapVerb) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use MapVerb.Descriptor instead.
+func (MapVerb) EnumDescriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{5}
 }
 
 // Code says how a call ended.
@@ -273,6 +469,12 @@ const (
 	// The wait ended with its session. Not sent: of a replaced session's waits nothing is kept
 	// (OVER), and who waited asks anew.
 	Code_CODE_ENDED Code = 13
+	// The channel is closed: nothing was sent, or nothing more comes.
+	Code_CODE_CLOSED Code = 14
+	// The wait group is at zero, and a session ended before its Done.
+	Code_CODE_CUT_SHORT Code = 15
+	// It could never have been had: see cycle.
+	Code_CODE_DEADLOCK Code = 16
 )
 
 // Enum value maps for Code.
@@ -292,6 +494,9 @@ var (
 		11: "CODE_RECALLED",
 		12: "CODE_REVOKED",
 		13: "CODE_ENDED",
+		14: "CODE_CLOSED",
+		15: "CODE_CUT_SHORT",
+		16: "CODE_DEADLOCK",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED": 0,
@@ -308,6 +513,9 @@ var (
 		"CODE_RECALLED":    11,
 		"CODE_REVOKED":     12,
 		"CODE_ENDED":       13,
+		"CODE_CLOSED":      14,
+		"CODE_CUT_SHORT":   15,
+		"CODE_DEADLOCK":    16,
 	}
 )
 
@@ -322,11 +530,11 @@ func (x Code) String() string {
 }
 
 func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_coord_v1_session_proto_enumTypes[3].Descriptor()
+	return file_coord_v1_session_proto_enumTypes[6].Descriptor()
 }
 
 func (Code) Type() protoreflect.EnumType {
-	return &file_coord_v1_session_proto_enumTypes[3]
+	return &file_coord_v1_session_proto_enumTypes[6]
 }
 
 func (x Code) Number() protoreflect.EnumNumber {
@@ -335,7 +543,63 @@ func (x Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{3}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{6}
+}
+
+// ObjectState is one that an object stays in.
+type ObjectState int32
+
+const (
+	ObjectState_OBJECT_STATE_UNSPECIFIED    ObjectState = 0
+	ObjectState_OBJECT_STATE_CHANNEL_CLOSED ObjectState = 1
+	ObjectState_OBJECT_STATE_ONCE_DONE      ObjectState = 2
+	ObjectState_OBJECT_STATE_ONCE_PANICKED  ObjectState = 3
+	ObjectState_OBJECT_STATE_GROUP_CUT      ObjectState = 4
+)
+
+// Enum value maps for ObjectState.
+var (
+	ObjectState_name = map[int32]string{
+		0: "OBJECT_STATE_UNSPECIFIED",
+		1: "OBJECT_STATE_CHANNEL_CLOSED",
+		2: "OBJECT_STATE_ONCE_DONE",
+		3: "OBJECT_STATE_ONCE_PANICKED",
+		4: "OBJECT_STATE_GROUP_CUT",
+	}
+	ObjectState_value = map[string]int32{
+		"OBJECT_STATE_UNSPECIFIED":    0,
+		"OBJECT_STATE_CHANNEL_CLOSED": 1,
+		"OBJECT_STATE_ONCE_DONE":      2,
+		"OBJECT_STATE_ONCE_PANICKED":  3,
+		"OBJECT_STATE_GROUP_CUT":      4,
+	}
+)
+
+func (x ObjectState) Enum() *ObjectState {
+	p := new(ObjectState)
+	*p = x
+	return p
+}
+
+func (x ObjectState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ObjectState) Descriptor() protoreflect.EnumDescriptor {
+	return file_coord_v1_session_proto_enumTypes[7].Descriptor()
+}
+
+func (ObjectState) Type() protoreflect.EnumType {
+	return &file_coord_v1_session_proto_enumTypes[7]
+}
+
+func (x ObjectState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ObjectState.Descriptor instead.
+func (ObjectState) EnumDescriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{7}
 }
 
 // Renewal is what became of one lease.
@@ -378,11 +642,11 @@ func (x Renewal) String() string {
 }
 
 func (Renewal) Descriptor() protoreflect.EnumDescriptor {
-	return file_coord_v1_session_proto_enumTypes[4].Descriptor()
+	return file_coord_v1_session_proto_enumTypes[8].Descriptor()
 }
 
 func (Renewal) Type() protoreflect.EnumType {
-	return &file_coord_v1_session_proto_enumTypes[4]
+	return &file_coord_v1_session_proto_enumTypes[8]
 }
 
 func (x Renewal) Number() protoreflect.EnumNumber {
@@ -391,7 +655,7 @@ func (x Renewal) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Renewal.Descriptor instead.
 func (Renewal) EnumDescriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{4}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{8}
 }
 
 // AttachRequest is one frame to the server.
@@ -773,6 +1037,14 @@ type Op struct {
 	//	*Op_Leave
 	//	*Op_Proclaim
 	//	*Op_Transfer
+	//	*Op_Add
+	//	*Op_Complete
+	//	*Op_Acknowledge
+	//	*Op_CloseChannel
+	//	*Op_CondWait
+	//	*Op_Signal
+	//	*Op_MapOp
+	//	*Op_Delete
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -903,6 +1175,78 @@ func (x *Op) GetTransfer() *Transfer {
 	return nil
 }
 
+func (x *Op) GetAdd() *Add {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Add); ok {
+			return x.Add
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetComplete() *Complete {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Complete); ok {
+			return x.Complete
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetAcknowledge() *Acknowledge {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Acknowledge); ok {
+			return x.Acknowledge
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetCloseChannel() *CloseChannel {
+	if x != nil {
+		if x, ok := x.Op.(*Op_CloseChannel); ok {
+			return x.CloseChannel
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetCondWait() *CondWait {
+	if x != nil {
+		if x, ok := x.Op.(*Op_CondWait); ok {
+			return x.CondWait
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetSignal() *Signal {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Signal); ok {
+			return x.Signal
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetMapOp() *MapOp {
+	if x != nil {
+		if x, ok := x.Op.(*Op_MapOp); ok {
+			return x.MapOp
+		}
+	}
+	return nil
+}
+
+func (x *Op) GetDelete() *Delete {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Delete); ok {
+			return x.Delete
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -943,6 +1287,38 @@ type Op_Transfer struct {
 	Transfer *Transfer `protobuf:"bytes,10,opt,name=transfer,proto3,oneof"`
 }
 
+type Op_Add struct {
+	Add *Add `protobuf:"bytes,11,opt,name=add,proto3,oneof"`
+}
+
+type Op_Complete struct {
+	Complete *Complete `protobuf:"bytes,12,opt,name=complete,proto3,oneof"`
+}
+
+type Op_Acknowledge struct {
+	Acknowledge *Acknowledge `protobuf:"bytes,13,opt,name=acknowledge,proto3,oneof"`
+}
+
+type Op_CloseChannel struct {
+	CloseChannel *CloseChannel `protobuf:"bytes,14,opt,name=close_channel,json=closeChannel,proto3,oneof"`
+}
+
+type Op_CondWait struct {
+	CondWait *CondWait `protobuf:"bytes,15,opt,name=cond_wait,json=condWait,proto3,oneof"`
+}
+
+type Op_Signal struct {
+	Signal *Signal `protobuf:"bytes,16,opt,name=signal,proto3,oneof"`
+}
+
+type Op_MapOp struct {
+	MapOp *MapOp `protobuf:"bytes,17,opt,name=map_op,json=mapOp,proto3,oneof"`
+}
+
+type Op_Delete struct {
+	Delete *Delete `protobuf:"bytes,18,opt,name=delete,proto3,oneof"`
+}
+
 func (*Op_Wait) isOp_Op() {}
 
 func (*Op_End) isOp_Op() {}
@@ -961,6 +1337,22 @@ func (*Op_Proclaim) isOp_Op() {}
 
 func (*Op_Transfer) isOp_Op() {}
 
+func (*Op_Add) isOp_Op() {}
+
+func (*Op_Complete) isOp_Op() {}
+
+func (*Op_Acknowledge) isOp_Op() {}
+
+func (*Op_CloseChannel) isOp_Op() {}
+
+func (*Op_CondWait) isOp_Op() {}
+
+func (*Op_Signal) isOp_Op() {}
+
+func (*Op_MapOp) isOp_Op() {}
+
+func (*Op_Delete) isOp_Op() {}
+
 // Arm is one thing that a Wait waits for.
 type Arm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -971,10 +1363,20 @@ type Arm struct {
 	Shared bool `protobuf:"varint,3,opt,name=shared,proto3" json:"shared,omitempty"`
 	// Permits. Only of semaphores; 1 at least.
 	Count int64 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
-	// The semaphore's limit, or 0 for whatever is stored.
+	// The semaphore's limit, or 0 for whatever is stored. A channel's capacity, 0 to 65,536, or
+	// -1 for whatever it is made with.
 	Limit int64 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	// The candidate's value, at most 4 KiB. Only of elections.
-	Value         string `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`
+	Value string `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`
+	// Of channels, which have one, and of onces.
+	Side Side `protobuf:"varint,7,opt,name=side,proto3,enum=coord.v1.Side" json:"side,omitempty"`
+	// Of a receive: hold the element until it is acknowledged.
+	Acknowledge bool `protobuf:"varint,8,opt,name=acknowledge,proto3" json:"acknowledge,omitempty"`
+	// What is sent, at most 64 KiB.
+	Element []byte `protobuf:"bytes,9,opt,name=element,proto3" json:"element,omitempty"`
+	// How a channel's elements are encoded: at most 64 bytes, stored with the channel and the
+	// same for all. Empty takes what is stored.
+	Codec         string `protobuf:"bytes,10,opt,name=codec,proto3" json:"codec,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1051,6 +1453,34 @@ func (x *Arm) GetValue() string {
 	return ""
 }
 
+func (x *Arm) GetSide() Side {
+	if x != nil {
+		return x.Side
+	}
+	return Side_SIDE_UNSPECIFIED
+}
+
+func (x *Arm) GetAcknowledge() bool {
+	if x != nil {
+		return x.Acknowledge
+	}
+	return false
+}
+
+func (x *Arm) GetElement() []byte {
+	if x != nil {
+		return x.Element
+	}
+	return nil
+}
+
+func (x *Arm) GetCodec() string {
+	if x != nil {
+		return x.Codec
+	}
+	return ""
+}
+
 // Wait acquires, waiting in line. Its hold, if it leaves one, is named by its seq.
 type Wait struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1070,7 +1500,12 @@ type Wait struct {
 	Note string `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
 	// The span of the hold that this may become: trace id (16 bytes), span id (8), flags
 	// (1), as in W3C Trace Context; or empty.
-	Trace         []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
+	Trace []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
+	// The holds that are surely not released before this wait ends, at most 64: deadlocks are
+	// found among such declarations.
+	Lineage []*NamedHold `protobuf:"bytes,9,rep,name=lineage,proto3" json:"lineage,omitempty"`
+	// Where in the program the wait is made, as file:line; shown in a deadlock. At most 256 bytes.
+	Site          string `protobuf:"bytes,10,opt,name=site,proto3" json:"site,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1161,6 +1596,83 @@ func (x *Wait) GetTrace() []byte {
 	return nil
 }
 
+func (x *Wait) GetLineage() []*NamedHold {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+func (x *Wait) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+// NamedHold is a hold that a wait is made under.
+type NamedHold struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId uint64                 `protobuf:"varint,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// The seq of the call that holds.
+	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Where in the program it was taken.
+	Site          string `protobuf:"bytes,3,opt,name=site,proto3" json:"site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NamedHold) Reset() {
+	*x = NamedHold{}
+	mi := &file_coord_v1_session_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NamedHold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NamedHold) ProtoMessage() {}
+
+func (x *NamedHold) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NamedHold.ProtoReflect.Descriptor instead.
+func (*NamedHold) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *NamedHold) GetSessionId() uint64 {
+	if x != nil {
+		return x.SessionId
+	}
+	return 0
+}
+
+func (x *NamedHold) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *NamedHold) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
 // End ends the call of a seq: a wait leaves its queues, a hold is released. It is
 // answered DONE. If the target's own outcome has not come before that, it had none.
 type End struct {
@@ -1172,7 +1684,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_coord_v1_session_proto_msgTypes[8]
+	mi := &file_coord_v1_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1184,7 +1696,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[8]
+	mi := &file_coord_v1_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1197,7 +1709,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{8}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *End) GetTarget() uint64 {
@@ -1218,7 +1730,7 @@ type Release struct {
 
 func (x *Release) Reset() {
 	*x = Release{}
-	mi := &file_coord_v1_session_proto_msgTypes[9]
+	mi := &file_coord_v1_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1742,7 @@ func (x *Release) String() string {
 func (*Release) ProtoMessage() {}
 
 func (x *Release) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[9]
+	mi := &file_coord_v1_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1755,7 @@ func (x *Release) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Release.ProtoReflect.Descriptor instead.
 func (*Release) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{9}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Release) GetTarget() uint64 {
@@ -1271,7 +1783,7 @@ type Resize struct {
 
 func (x *Resize) Reset() {
 	*x = Resize{}
-	mi := &file_coord_v1_session_proto_msgTypes[10]
+	mi := &file_coord_v1_session_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1795,7 @@ func (x *Resize) String() string {
 func (*Resize) ProtoMessage() {}
 
 func (x *Resize) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[10]
+	mi := &file_coord_v1_session_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1808,7 @@ func (x *Resize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resize.ProtoReflect.Descriptor instead.
 func (*Resize) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{10}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Resize) GetName() string {
@@ -1324,7 +1836,7 @@ type Proclaim struct {
 
 func (x *Proclaim) Reset() {
 	*x = Proclaim{}
-	mi := &file_coord_v1_session_proto_msgTypes[11]
+	mi := &file_coord_v1_session_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1848,7 @@ func (x *Proclaim) String() string {
 func (*Proclaim) ProtoMessage() {}
 
 func (x *Proclaim) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[11]
+	mi := &file_coord_v1_session_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1861,7 @@ func (x *Proclaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Proclaim.ProtoReflect.Descriptor instead.
 func (*Proclaim) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{11}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Proclaim) GetTarget() uint64 {
@@ -1378,7 +1890,7 @@ type Transfer struct {
 
 func (x *Transfer) Reset() {
 	*x = Transfer{}
-	mi := &file_coord_v1_session_proto_msgTypes[12]
+	mi := &file_coord_v1_session_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1902,7 @@ func (x *Transfer) String() string {
 func (*Transfer) ProtoMessage() {}
 
 func (x *Transfer) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[12]
+	mi := &file_coord_v1_session_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1915,7 @@ func (x *Transfer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transfer.ProtoReflect.Descriptor instead.
 func (*Transfer) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{12}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Transfer) GetTarget() uint64 {
@@ -1420,6 +1932,531 @@ func (x *Transfer) GetToSessionId() uint64 {
 	return 0
 }
 
+// Add adds to a wait group, or settles if delta is negative: the session's own, then the
+// oldest of others. Answered DONE with the counter; INVALID with the counter if it would be
+// negative.
+type Add struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Delta         int64                  `protobuf:"zigzag64,2,opt,name=delta,proto3" json:"delta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Add) Reset() {
+	*x = Add{}
+	mi := &file_coord_v1_session_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Add) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Add) ProtoMessage() {}
+
+func (x *Add) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Add.ProtoReflect.Descriptor instead.
+func (*Add) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Add) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Add) GetDelta() int64 {
+	if x != nil {
+		return x.Delta
+	}
+	return 0
+}
+
+// Complete stores the result of a once that the target runs, and ends its hold. Answered
+// NOT_FOUND somebody else runs it, or has.
+type Complete struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Target uint64                 `protobuf:"varint,1,opt,name=target,proto3" json:"target,omitempty"`
+	// At most 64 KiB.
+	Result        []byte  `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	End           OnceEnd `protobuf:"varint,3,opt,name=end,proto3,enum=coord.v1.OnceEnd" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Complete) Reset() {
+	*x = Complete{}
+	mi := &file_coord_v1_session_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Complete) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Complete) ProtoMessage() {}
+
+func (x *Complete) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Complete.ProtoReflect.Descriptor instead.
+func (*Complete) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Complete) GetTarget() uint64 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *Complete) GetResult() []byte {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Complete) GetEnd() OnceEnd {
+	if x != nil {
+		return x.End
+	}
+	return OnceEnd_ONCE_END_UNSPECIFIED
+}
+
+// Acknowledge ends the target's hold of an element for good.
+type Acknowledge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Target        uint64                 `protobuf:"varint,1,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Acknowledge) Reset() {
+	*x = Acknowledge{}
+	mi := &file_coord_v1_session_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Acknowledge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Acknowledge) ProtoMessage() {}
+
+func (x *Acknowledge) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Acknowledge.ProtoReflect.Descriptor instead.
+func (*Acknowledge) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Acknowledge) GetTarget() uint64 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+// CloseChannel closes a channel, and makes it if there is none and it has a capacity.
+type CloseChannel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// 0 to 65,536, or -1 for whatever it is.
+	Capacity      int64  `protobuf:"varint,2,opt,name=capacity,proto3" json:"capacity,omitempty"`
+	Codec         string `protobuf:"bytes,3,opt,name=codec,proto3" json:"codec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseChannel) Reset() {
+	*x = CloseChannel{}
+	mi := &file_coord_v1_session_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseChannel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseChannel) ProtoMessage() {}
+
+func (x *CloseChannel) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseChannel.ProtoReflect.Descriptor instead.
+func (*CloseChannel) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CloseChannel) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CloseChannel) GetCapacity() int64 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *CloseChannel) GetCodec() string {
+	if x != nil {
+		return x.Codec
+	}
+	return ""
+}
+
+// CondWait lets go of the lock that the target holds and waits for a signal, in one step.
+// Answered GRANTED it holds the lock again.
+type CondWait struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Target uint64                 `protobuf:"varint,1,opt,name=target,proto3" json:"target,omitempty"`
+	// The cond's name, and that of its lock.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Lock string `protobuf:"bytes,3,opt,name=lock,proto3" json:"lock,omitempty"`
+	// As in Wait.
+	WaitLimit     *durationpb.Duration `protobuf:"bytes,4,opt,name=wait_limit,json=waitLimit,proto3" json:"wait_limit,omitempty"`
+	Note          string               `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	Trace         []byte               `protobuf:"bytes,6,opt,name=trace,proto3" json:"trace,omitempty"`
+	Lineage       []*NamedHold         `protobuf:"bytes,7,rep,name=lineage,proto3" json:"lineage,omitempty"`
+	Site          string               `protobuf:"bytes,8,opt,name=site,proto3" json:"site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CondWait) Reset() {
+	*x = CondWait{}
+	mi := &file_coord_v1_session_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CondWait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CondWait) ProtoMessage() {}
+
+func (x *CondWait) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CondWait.ProtoReflect.Descriptor instead.
+func (*CondWait) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *CondWait) GetTarget() uint64 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *CondWait) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CondWait) GetLock() string {
+	if x != nil {
+		return x.Lock
+	}
+	return ""
+}
+
+func (x *CondWait) GetWaitLimit() *durationpb.Duration {
+	if x != nil {
+		return x.WaitLimit
+	}
+	return nil
+}
+
+func (x *CondWait) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *CondWait) GetTrace() []byte {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
+}
+
+func (x *CondWait) GetLineage() []*NamedHold {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+func (x *CondWait) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+// Signal wakes the first waiter of a cond, or all. Answered DONE with how many those were.
+type Signal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	All           bool                   `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Signal) Reset() {
+	*x = Signal{}
+	mi := &file_coord_v1_session_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Signal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Signal) ProtoMessage() {}
+
+func (x *Signal) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Signal.ProtoReflect.Descriptor instead.
+func (*Signal) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Signal) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Signal) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+// MapOp is one method of sync.Map.
+type MapOp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Verb  MapVerb                `protobuf:"varint,2,opt,name=verb,proto3,enum=coord.v1.MapVerb" json:"verb,omitempty"`
+	// 1 to 1,024 bytes; but of CLEAR and RANGE.
+	Key []byte `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	// At most 64 KiB.
+	Value []byte `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	// Of the comparing verbs.
+	Old []byte `protobuf:"bytes,5,opt,name=old,proto3" json:"old,omitempty"`
+	// How keys and values are encoded: stored with the map. Empty takes what is stored.
+	Codec         string `protobuf:"bytes,6,opt,name=codec,proto3" json:"codec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MapOp) Reset() {
+	*x = MapOp{}
+	mi := &file_coord_v1_session_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MapOp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MapOp) ProtoMessage() {}
+
+func (x *MapOp) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MapOp.ProtoReflect.Descriptor instead.
+func (*MapOp) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *MapOp) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *MapOp) GetVerb() MapVerb {
+	if x != nil {
+		return x.Verb
+	}
+	return MapVerb_MAP_VERB_UNSPECIFIED
+}
+
+func (x *MapOp) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *MapOp) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *MapOp) GetOld() []byte {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *MapOp) GetCodec() string {
+	if x != nil {
+		return x.Codec
+	}
+	return ""
+}
+
+// Delete removes what is stored of an object: a once, a channel, a map, a cut wait group, a
+// semaphore's limit. Answered BUSY it is used.
+type Delete struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=coord.v1.Kind" json:"kind,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delete) Reset() {
+	*x = Delete{}
+	mi := &file_coord_v1_session_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delete) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delete) ProtoMessage() {}
+
+func (x *Delete) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delete.ProtoReflect.Descriptor instead.
+func (*Delete) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Delete) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+func (x *Delete) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // Describe reads who holds and who waits.
 type Describe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1431,7 +2468,7 @@ type Describe struct {
 
 func (x *Describe) Reset() {
 	*x = Describe{}
-	mi := &file_coord_v1_session_proto_msgTypes[13]
+	mi := &file_coord_v1_session_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +2480,7 @@ func (x *Describe) String() string {
 func (*Describe) ProtoMessage() {}
 
 func (x *Describe) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[13]
+	mi := &file_coord_v1_session_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +2493,7 @@ func (x *Describe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Describe.ProtoReflect.Descriptor instead.
 func (*Describe) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{13}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Describe) GetKind() Kind {
@@ -1482,7 +2519,7 @@ type Noop struct {
 
 func (x *Noop) Reset() {
 	*x = Noop{}
-	mi := &file_coord_v1_session_proto_msgTypes[14]
+	mi := &file_coord_v1_session_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +2531,7 @@ func (x *Noop) String() string {
 func (*Noop) ProtoMessage() {}
 
 func (x *Noop) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[14]
+	mi := &file_coord_v1_session_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +2544,7 @@ func (x *Noop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Noop.ProtoReflect.Descriptor instead.
 func (*Noop) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{14}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{23}
 }
 
 // Leave ends the session; everything it holds is released.
@@ -1519,7 +2556,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_coord_v1_session_proto_msgTypes[15]
+	mi := &file_coord_v1_session_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +2568,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[15]
+	mi := &file_coord_v1_session_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +2581,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{15}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{24}
 }
 
 // AttachResponse is one frame from the server.
@@ -1561,7 +2598,7 @@ type AttachResponse struct {
 
 func (x *AttachResponse) Reset() {
 	*x = AttachResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[16]
+	mi := &file_coord_v1_session_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +2610,7 @@ func (x *AttachResponse) String() string {
 func (*AttachResponse) ProtoMessage() {}
 
 func (x *AttachResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[16]
+	mi := &file_coord_v1_session_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +2623,7 @@ func (x *AttachResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AttachResponse.ProtoReflect.Descriptor instead.
 func (*AttachResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{16}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AttachResponse) GetFrame() isAttachResponse_Frame {
@@ -1650,7 +2687,7 @@ type Attached struct {
 
 func (x *Attached) Reset() {
 	*x = Attached{}
-	mi := &file_coord_v1_session_proto_msgTypes[17]
+	mi := &file_coord_v1_session_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +2699,7 @@ func (x *Attached) String() string {
 func (*Attached) ProtoMessage() {}
 
 func (x *Attached) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[17]
+	mi := &file_coord_v1_session_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +2712,7 @@ func (x *Attached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attached.ProtoReflect.Descriptor instead.
 func (*Attached) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{17}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Attached) GetSessionId() uint64 {
@@ -1730,7 +2767,7 @@ type Outcomes struct {
 
 func (x *Outcomes) Reset() {
 	*x = Outcomes{}
-	mi := &file_coord_v1_session_proto_msgTypes[18]
+	mi := &file_coord_v1_session_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +2779,7 @@ func (x *Outcomes) String() string {
 func (*Outcomes) ProtoMessage() {}
 
 func (x *Outcomes) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[18]
+	mi := &file_coord_v1_session_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +2792,7 @@ func (x *Outcomes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcomes.ProtoReflect.Descriptor instead.
 func (*Outcomes) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{18}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Outcomes) GetOutcomes() []*Outcome {
@@ -1775,19 +2812,26 @@ type Outcome struct {
 	// The arm that committed, from 0.
 	Arm uint32 `protobuf:"varint,4,opt,name=arm,proto3" json:"arm,omitempty"`
 	// With MISMATCH the limit that it was made with, with INVALID the limit in force, with
-	// LIMIT the limit met.
+	// LIMIT the limit met. A mismatch of codecs has -2. Of a delivery the attempt, from 1; of a
+	// once its OnceEnd; otherwise as the op says.
 	Value int64 `protobuf:"varint,5,opt,name=value,proto3" json:"value,omitempty"`
 	// With BUSY the first object that was not to be had; and Describe's answer.
 	Description *Description `protobuf:"bytes,6,opt,name=description,proto3" json:"description,omitempty"`
 	// With GRANTED, after a wait: the trace of the hold that was waited for, if it had one.
-	WaitedFor     []byte `protobuf:"bytes,7,opt,name=waited_for,json=waitedFor,proto3" json:"waited_for,omitempty"`
+	WaitedFor []byte `protobuf:"bytes,7,opt,name=waited_for,json=waitedFor,proto3" json:"waited_for,omitempty"`
+	// The element that was received, the result of a once, the value of a map.
+	Data []byte `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
+	// Of LOAD and RANGE.
+	Entries *MapEntries `protobuf:"bytes,9,opt,name=entries,proto3" json:"entries,omitempty"`
+	// With DEADLOCK: each waits for the next, the last for the first, which is this call.
+	Cycle         []*CycleWait `protobuf:"bytes,10,rep,name=cycle,proto3" json:"cycle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_coord_v1_session_proto_msgTypes[19]
+	mi := &file_coord_v1_session_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +2843,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[19]
+	mi := &file_coord_v1_session_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +2856,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{19}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Outcome) GetSeq() uint64 {
@@ -1864,6 +2908,282 @@ func (x *Outcome) GetWaitedFor() []byte {
 	return nil
 }
 
+func (x *Outcome) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Outcome) GetEntries() *MapEntries {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *Outcome) GetCycle() []*CycleWait {
+	if x != nil {
+		return x.Cycle
+	}
+	return nil
+}
+
+// MapEntries are those of a map at a revision.
+type MapEntries struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the last change of anything: Watch goes on from there.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Of RANGE: all, in the order of keys.
+	Entries       []*MapEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MapEntries) Reset() {
+	*x = MapEntries{}
+	mi := &file_coord_v1_session_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MapEntries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MapEntries) ProtoMessage() {}
+
+func (x *MapEntries) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MapEntries.ProtoReflect.Descriptor instead.
+func (*MapEntries) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *MapEntries) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *MapEntries) GetEntries() []*MapEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type MapEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Of the change that stored it.
+	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MapEntry) Reset() {
+	*x = MapEntry{}
+	mi := &file_coord_v1_session_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MapEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MapEntry) ProtoMessage() {}
+
+func (x *MapEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MapEntry.ProtoReflect.Descriptor instead.
+func (*MapEntry) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *MapEntry) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *MapEntry) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *MapEntry) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// CycleWait is one party of a deadlock.
+type CycleWait struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	SessionId uint64                 `protobuf:"varint,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Who       *Who                   `protobuf:"bytes,2,opt,name=who,proto3" json:"who,omitempty"`
+	Note      string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	// What it keeps until its wait ends.
+	Holds         []*Ref `protobuf:"bytes,4,rep,name=holds,proto3" json:"holds,omitempty"`
+	Wants         *Ref   `protobuf:"bytes,5,opt,name=wants,proto3" json:"wants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CycleWait) Reset() {
+	*x = CycleWait{}
+	mi := &file_coord_v1_session_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CycleWait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CycleWait) ProtoMessage() {}
+
+func (x *CycleWait) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CycleWait.ProtoReflect.Descriptor instead.
+func (*CycleWait) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *CycleWait) GetSessionId() uint64 {
+	if x != nil {
+		return x.SessionId
+	}
+	return 0
+}
+
+func (x *CycleWait) GetWho() *Who {
+	if x != nil {
+		return x.Who
+	}
+	return nil
+}
+
+func (x *CycleWait) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *CycleWait) GetHolds() []*Ref {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *CycleWait) GetWants() *Ref {
+	if x != nil {
+		return x.Wants
+	}
+	return nil
+}
+
+// Ref names an object, and where in a program it was asked for.
+type Ref struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=coord.v1.Kind" json:"kind,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Site          string                 `protobuf:"bytes,3,opt,name=site,proto3" json:"site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ref) Reset() {
+	*x = Ref{}
+	mi := &file_coord_v1_session_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ref) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ref) ProtoMessage() {}
+
+func (x *Ref) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_session_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ref.ProtoReflect.Descriptor instead.
+func (*Ref) Descriptor() ([]byte, []int) {
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Ref) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+func (x *Ref) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Ref) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
 // Description is an object at one log index.
 type Description struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1876,18 +3196,27 @@ type Description struct {
 	Waiters []*Party `protobuf:"bytes,5,rep,name=waiters,proto3" json:"waiters,omitempty"`
 	// All of the waiters.
 	Waiting int64 `protobuf:"varint,6,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	// A semaphore's limit in force and the permits that are held.
+	// A semaphore's limit in force and the permits that are held; a channel's capacity, and its
+	// elements, unacknowledged ones included; what a wait group counts; a map's entries.
 	Limit int64 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
 	Held  int64 `protobuf:"varint,8,opt,name=held,proto3" json:"held,omitempty"`
 	// The number of the last change of anything at that index: Watch goes on from there.
-	Revision      uint64 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision uint64 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
+	// A channel's elements that are received and not acknowledged.
+	Unacknowledged int64 `protobuf:"varint,10,opt,name=unacknowledged,proto3" json:"unacknowledged,omitempty"`
+	// Of elements, of entries, of a once's result.
+	Bytes int64       `protobuf:"varint,11,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	Codec string      `protobuf:"bytes,12,opt,name=codec,proto3" json:"codec,omitempty"`
+	State ObjectState `protobuf:"varint,13,opt,name=state,proto3,enum=coord.v1.ObjectState" json:"state,omitempty"`
+	// There is something of it besides holders and waiters.
+	Stored        bool `protobuf:"varint,14,opt,name=stored,proto3" json:"stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Description) Reset() {
 	*x = Description{}
-	mi := &file_coord_v1_session_proto_msgTypes[20]
+	mi := &file_coord_v1_session_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +3228,7 @@ func (x *Description) String() string {
 func (*Description) ProtoMessage() {}
 
 func (x *Description) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[20]
+	mi := &file_coord_v1_session_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +3241,7 @@ func (x *Description) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description.ProtoReflect.Descriptor instead.
 func (*Description) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{20}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Description) GetKind() Kind {
@@ -1978,6 +3307,41 @@ func (x *Description) GetRevision() uint64 {
 	return 0
 }
 
+func (x *Description) GetUnacknowledged() int64 {
+	if x != nil {
+		return x.Unacknowledged
+	}
+	return 0
+}
+
+func (x *Description) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Description) GetCodec() string {
+	if x != nil {
+		return x.Codec
+	}
+	return ""
+}
+
+func (x *Description) GetState() ObjectState {
+	if x != nil {
+		return x.State
+	}
+	return ObjectState_OBJECT_STATE_UNSPECIFIED
+}
+
+func (x *Description) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
+}
+
 // Party holds or waits.
 type Party struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -2007,7 +3371,7 @@ type Party struct {
 
 func (x *Party) Reset() {
 	*x = Party{}
-	mi := &file_coord_v1_session_proto_msgTypes[21]
+	mi := &file_coord_v1_session_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +3383,7 @@ func (x *Party) String() string {
 func (*Party) ProtoMessage() {}
 
 func (x *Party) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[21]
+	mi := &file_coord_v1_session_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +3396,7 @@ func (x *Party) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Party.ProtoReflect.Descriptor instead.
 func (*Party) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{21}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Party) GetSessionId() uint64 {
@@ -2136,7 +3500,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[22]
+	mi := &file_coord_v1_session_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +3512,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[22]
+	mi := &file_coord_v1_session_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +3525,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{22}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RenewRequest) GetLeases() []*Lease {
@@ -2182,7 +3546,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_coord_v1_session_proto_msgTypes[23]
+	mi := &file_coord_v1_session_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +3558,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[23]
+	mi := &file_coord_v1_session_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +3571,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{23}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Lease) GetSessionId() uint64 {
@@ -2234,7 +3598,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[24]
+	mi := &file_coord_v1_session_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +3610,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[24]
+	mi := &file_coord_v1_session_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +3623,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{24}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RenewResponse) GetRenewals() []Renewal {
@@ -2280,7 +3644,7 @@ type OpenSessionRequest struct {
 
 func (x *OpenSessionRequest) Reset() {
 	*x = OpenSessionRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[25]
+	mi := &file_coord_v1_session_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +3656,7 @@ func (x *OpenSessionRequest) String() string {
 func (*OpenSessionRequest) ProtoMessage() {}
 
 func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[25]
+	mi := &file_coord_v1_session_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +3669,7 @@ func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
 func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{25}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *OpenSessionRequest) GetTtl() *durationpb.Duration {
@@ -2333,7 +3697,7 @@ type OpenSessionResponse struct {
 
 func (x *OpenSessionResponse) Reset() {
 	*x = OpenSessionResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[26]
+	mi := &file_coord_v1_session_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2345,7 +3709,7 @@ func (x *OpenSessionResponse) String() string {
 func (*OpenSessionResponse) ProtoMessage() {}
 
 func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[26]
+	mi := &file_coord_v1_session_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2358,7 +3722,7 @@ func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
 func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{26}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *OpenSessionResponse) GetLease() *Lease {
@@ -2384,7 +3748,7 @@ type CloseSessionRequest struct {
 
 func (x *CloseSessionRequest) Reset() {
 	*x = CloseSessionRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[27]
+	mi := &file_coord_v1_session_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +3760,7 @@ func (x *CloseSessionRequest) String() string {
 func (*CloseSessionRequest) ProtoMessage() {}
 
 func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[27]
+	mi := &file_coord_v1_session_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +3773,7 @@ func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
 func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{27}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CloseSessionRequest) GetLease() *Lease {
@@ -2427,7 +3791,7 @@ type CloseSessionResponse struct {
 
 func (x *CloseSessionResponse) Reset() {
 	*x = CloseSessionResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[28]
+	mi := &file_coord_v1_session_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2439,7 +3803,7 @@ func (x *CloseSessionResponse) String() string {
 func (*CloseSessionResponse) ProtoMessage() {}
 
 func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[28]
+	mi := &file_coord_v1_session_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2452,7 +3816,7 @@ func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
 func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{28}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{41}
 }
 
 type CancelCallRequest struct {
@@ -2466,7 +3830,7 @@ type CancelCallRequest struct {
 
 func (x *CancelCallRequest) Reset() {
 	*x = CancelCallRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[29]
+	mi := &file_coord_v1_session_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +3842,7 @@ func (x *CancelCallRequest) String() string {
 func (*CancelCallRequest) ProtoMessage() {}
 
 func (x *CancelCallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[29]
+	mi := &file_coord_v1_session_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +3855,7 @@ func (x *CancelCallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelCallRequest.ProtoReflect.Descriptor instead.
 func (*CancelCallRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{29}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CancelCallRequest) GetLease() *Lease {
@@ -2516,7 +3880,7 @@ type CancelCallResponse struct {
 
 func (x *CancelCallResponse) Reset() {
 	*x = CancelCallResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[30]
+	mi := &file_coord_v1_session_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +3892,7 @@ func (x *CancelCallResponse) String() string {
 func (*CancelCallResponse) ProtoMessage() {}
 
 func (x *CancelCallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[30]
+	mi := &file_coord_v1_session_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +3905,7 @@ func (x *CancelCallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelCallResponse.ProtoReflect.Descriptor instead.
 func (*CancelCallResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{30}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{43}
 }
 
 type ListSessionsRequest struct {
@@ -2552,7 +3916,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[31]
+	mi := &file_coord_v1_session_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +3928,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[31]
+	mi := &file_coord_v1_session_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +3941,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{31}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{44}
 }
 
 // ListSessionsResponse is the sessions at one log index.
@@ -2591,7 +3955,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[32]
+	mi := &file_coord_v1_session_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +3967,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[32]
+	mi := &file_coord_v1_session_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +3980,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{32}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListSessionsResponse) GetIndex() uint64 {
@@ -2650,7 +4014,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_coord_v1_session_proto_msgTypes[33]
+	mi := &file_coord_v1_session_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +4026,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[33]
+	mi := &file_coord_v1_session_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +4039,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{33}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Session) GetSessionId() uint64 {
@@ -2737,7 +4101,7 @@ type RevokeSessionRequest struct {
 
 func (x *RevokeSessionRequest) Reset() {
 	*x = RevokeSessionRequest{}
-	mi := &file_coord_v1_session_proto_msgTypes[34]
+	mi := &file_coord_v1_session_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +4113,7 @@ func (x *RevokeSessionRequest) String() string {
 func (*RevokeSessionRequest) ProtoMessage() {}
 
 func (x *RevokeSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[34]
+	mi := &file_coord_v1_session_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +4126,7 @@ func (x *RevokeSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSessionRequest.ProtoReflect.Descriptor instead.
 func (*RevokeSessionRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{34}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RevokeSessionRequest) GetSessionId() uint64 {
@@ -2787,7 +4151,7 @@ type RevokeSessionResponse struct {
 
 func (x *RevokeSessionResponse) Reset() {
 	*x = RevokeSessionResponse{}
-	mi := &file_coord_v1_session_proto_msgTypes[35]
+	mi := &file_coord_v1_session_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2799,7 +4163,7 @@ func (x *RevokeSessionResponse) String() string {
 func (*RevokeSessionResponse) ProtoMessage() {}
 
 func (x *RevokeSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_session_proto_msgTypes[35]
+	mi := &file_coord_v1_session_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2812,7 +4176,7 @@ func (x *RevokeSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeSessionResponse.ProtoReflect.Descriptor instead.
 func (*RevokeSessionResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_session_proto_rawDescGZIP(), []int{35}
+	return file_coord_v1_session_proto_rawDescGZIP(), []int{48}
 }
 
 var File_coord_v1_session_proto protoreflect.FileDescriptor
@@ -2847,7 +4211,7 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x04last\x18\x02 \x01(\x04R\x04last\"]\n" +
 	"\x03Ops\x12\x1e\n" +
 	"\x03ops\x18\x01 \x03(\v2\f.coord.v1.OpR\x03ops\x126\n" +
-	"\facknowledged\x18\x02 \x03(\v2\x12.coord.v1.SeqRangeR\facknowledged\"\xa5\x03\n" +
+	"\facknowledged\x18\x02 \x03(\v2\x12.coord.v1.SeqRangeR\facknowledged\"\xa9\x06\n" +
 	"\x02Op\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12$\n" +
 	"\x04wait\x18\x02 \x01(\v2\x0e.coord.v1.WaitH\x00R\x04wait\x12!\n" +
@@ -2859,15 +4223,28 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x05leave\x18\b \x01(\v2\x0f.coord.v1.LeaveH\x00R\x05leave\x120\n" +
 	"\bproclaim\x18\t \x01(\v2\x12.coord.v1.ProclaimH\x00R\bproclaim\x120\n" +
 	"\btransfer\x18\n" +
-	" \x01(\v2\x12.coord.v1.TransferH\x00R\btransferB\x04\n" +
-	"\x02op\"\x97\x01\n" +
+	" \x01(\v2\x12.coord.v1.TransferH\x00R\btransfer\x12!\n" +
+	"\x03add\x18\v \x01(\v2\r.coord.v1.AddH\x00R\x03add\x120\n" +
+	"\bcomplete\x18\f \x01(\v2\x12.coord.v1.CompleteH\x00R\bcomplete\x129\n" +
+	"\vacknowledge\x18\r \x01(\v2\x15.coord.v1.AcknowledgeH\x00R\vacknowledge\x12=\n" +
+	"\rclose_channel\x18\x0e \x01(\v2\x16.coord.v1.CloseChannelH\x00R\fcloseChannel\x121\n" +
+	"\tcond_wait\x18\x0f \x01(\v2\x12.coord.v1.CondWaitH\x00R\bcondWait\x12*\n" +
+	"\x06signal\x18\x10 \x01(\v2\x10.coord.v1.SignalH\x00R\x06signal\x12(\n" +
+	"\x06map_op\x18\x11 \x01(\v2\x0f.coord.v1.MapOpH\x00R\x05mapOp\x12*\n" +
+	"\x06delete\x18\x12 \x01(\v2\x10.coord.v1.DeleteH\x00R\x06deleteB\x04\n" +
+	"\x02op\"\x8d\x02\n" +
 	"\x03Arm\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06shared\x18\x03 \x01(\bR\x06shared\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\x03R\x05count\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\x03R\x05limit\x12\x14\n" +
-	"\x05value\x18\x06 \x01(\tR\x05value\"\x9f\x02\n" +
+	"\x05value\x18\x06 \x01(\tR\x05value\x12\"\n" +
+	"\x04side\x18\a \x01(\x0e2\x0e.coord.v1.SideR\x04side\x12 \n" +
+	"\vacknowledge\x18\b \x01(\bR\vacknowledge\x12\x18\n" +
+	"\aelement\x18\t \x01(\fR\aelement\x12\x14\n" +
+	"\x05codec\x18\n" +
+	" \x01(\tR\x05codec\"\xe2\x02\n" +
 	"\x04Wait\x12!\n" +
 	"\x04arms\x18\x01 \x03(\v2\r.coord.v1.ArmR\x04arms\x12(\n" +
 	"\x06commit\x18\x02 \x01(\x0e2\x10.coord.v1.CommitR\x06commit\x12\x10\n" +
@@ -2878,7 +4255,15 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"wait_limit\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\twaitLimit\x12\x12\n" +
 	"\x04note\x18\a \x01(\tR\x04note\x12\x14\n" +
-	"\x05trace\x18\b \x01(\fR\x05trace\"\x1d\n" +
+	"\x05trace\x18\b \x01(\fR\x05trace\x12-\n" +
+	"\alineage\x18\t \x03(\v2\x13.coord.v1.NamedHoldR\alineage\x12\x12\n" +
+	"\x04site\x18\n" +
+	" \x01(\tR\x04site\"P\n" +
+	"\tNamedHold\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04site\x18\x03 \x01(\tR\x04site\"\x1d\n" +
 	"\x03End\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\x04R\x06target\"7\n" +
 	"\aRelease\x12\x16\n" +
@@ -2892,7 +4277,43 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value\"F\n" +
 	"\bTransfer\x12\x16\n" +
 	"\x06target\x18\x01 \x01(\x04R\x06target\x12\"\n" +
-	"\rto_session_id\x18\x02 \x01(\x04R\vtoSessionId\"B\n" +
+	"\rto_session_id\x18\x02 \x01(\x04R\vtoSessionId\"/\n" +
+	"\x03Add\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05delta\x18\x02 \x01(\x12R\x05delta\"_\n" +
+	"\bComplete\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\x04R\x06target\x12\x16\n" +
+	"\x06result\x18\x02 \x01(\fR\x06result\x12#\n" +
+	"\x03end\x18\x03 \x01(\x0e2\x11.coord.v1.OnceEndR\x03end\"%\n" +
+	"\vAcknowledge\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\x04R\x06target\"T\n" +
+	"\fCloseChannel\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bcapacity\x18\x02 \x01(\x03R\bcapacity\x12\x14\n" +
+	"\x05codec\x18\x03 \x01(\tR\x05codec\"\xf1\x01\n" +
+	"\bCondWait\x12\x16\n" +
+	"\x06target\x18\x01 \x01(\x04R\x06target\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04lock\x18\x03 \x01(\tR\x04lock\x128\n" +
+	"\n" +
+	"wait_limit\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\twaitLimit\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12\x14\n" +
+	"\x05trace\x18\x06 \x01(\fR\x05trace\x12-\n" +
+	"\alineage\x18\a \x03(\v2\x13.coord.v1.NamedHoldR\alineage\x12\x12\n" +
+	"\x04site\x18\b \x01(\tR\x04site\".\n" +
+	"\x06Signal\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"\x92\x01\n" +
+	"\x05MapOp\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
+	"\x04verb\x18\x02 \x01(\x0e2\x11.coord.v1.MapVerbR\x04verb\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\fR\x03key\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\fR\x05value\x12\x10\n" +
+	"\x03old\x18\x05 \x01(\fR\x03old\x12\x14\n" +
+	"\x05codec\x18\x06 \x01(\tR\x05codec\"@\n" +
+	"\x06Delete\x12\"\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"B\n" +
 	"\bDescribe\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"\x06\n" +
@@ -2911,7 +4332,7 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\rreplaced_gone\x18\x05 \x01(\bR\freplacedGone\x12\x12\n" +
 	"\x04node\x18\x06 \x01(\tR\x04node\"9\n" +
 	"\bOutcomes\x12-\n" +
-	"\boutcomes\x18\x01 \x03(\v2\x11.coord.v1.OutcomeR\boutcomes\"\xd5\x01\n" +
+	"\boutcomes\x18\x01 \x03(\v2\x11.coord.v1.OutcomeR\boutcomes\"\xc4\x02\n" +
 	"\aOutcome\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\"\n" +
 	"\x04code\x18\x02 \x01(\x0e2\x0e.coord.v1.CodeR\x04code\x12\x14\n" +
@@ -2920,7 +4341,30 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x05value\x18\x05 \x01(\x03R\x05value\x127\n" +
 	"\vdescription\x18\x06 \x01(\v2\x15.coord.v1.DescriptionR\vdescription\x12\x1d\n" +
 	"\n" +
-	"waited_for\x18\a \x01(\fR\twaitedFor\"\x91\x02\n" +
+	"waited_for\x18\a \x01(\fR\twaitedFor\x12\x12\n" +
+	"\x04data\x18\b \x01(\fR\x04data\x12.\n" +
+	"\aentries\x18\t \x01(\v2\x14.coord.v1.MapEntriesR\aentries\x12)\n" +
+	"\x05cycle\x18\n" +
+	" \x03(\v2\x13.coord.v1.CycleWaitR\x05cycle\"V\n" +
+	"\n" +
+	"MapEntries\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12,\n" +
+	"\aentries\x18\x02 \x03(\v2\x12.coord.v1.MapEntryR\aentries\"N\n" +
+	"\bMapEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\xa9\x01\n" +
+	"\tCycleWait\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x1f\n" +
+	"\x03who\x18\x02 \x01(\v2\r.coord.v1.WhoR\x03who\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\x12#\n" +
+	"\x05holds\x18\x04 \x03(\v2\r.coord.v1.RefR\x05holds\x12#\n" +
+	"\x05wants\x18\x05 \x01(\v2\r.coord.v1.RefR\x05wants\"Q\n" +
+	"\x03Ref\x12\"\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04site\x18\x03 \x01(\tR\x04site\"\xaa\x03\n" +
 	"\vDescription\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2930,7 +4374,13 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\awaiting\x18\x06 \x01(\x03R\awaiting\x12\x14\n" +
 	"\x05limit\x18\a \x01(\x03R\x05limit\x12\x12\n" +
 	"\x04held\x18\b \x01(\x03R\x04held\x12\x1a\n" +
-	"\brevision\x18\t \x01(\x04R\brevision\"\xb0\x03\n" +
+	"\brevision\x18\t \x01(\x04R\brevision\x12&\n" +
+	"\x0eunacknowledged\x18\n" +
+	" \x01(\x03R\x0eunacknowledged\x12\x14\n" +
+	"\x05bytes\x18\v \x01(\x03R\x05bytes\x12\x14\n" +
+	"\x05codec\x18\f \x01(\tR\x05codec\x12+\n" +
+	"\x05state\x18\r \x01(\x0e2\x15.coord.v1.ObjectStateR\x05state\x12\x16\n" +
+	"\x06stored\x18\x0e \x01(\bR\x06stored\"\xb0\x03\n" +
 	"\x05Party\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x1f\n" +
@@ -3005,19 +4455,45 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\vREASON_BUSY\x10\f\x12\x14\n" +
 	"\x10REASON_TIMED_OUT\x10\r\x12\x13\n" +
 	"\x0fREASON_MISMATCH\x10\x0e\x12\x14\n" +
-	"\x10REASON_CALL_OVER\x10\x0f*R\n" +
+	"\x10REASON_CALL_OVER\x10\x0f*\xa2\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_LOCK\x10\x01\x12\x12\n" +
 	"\x0eKIND_SEMAPHORE\x10\x02\x12\x11\n" +
-	"\rKIND_ELECTION\x10\x03*R\n" +
+	"\rKIND_ELECTION\x10\x03\x12\x13\n" +
+	"\x0fKIND_WAIT_GROUP\x10\x04\x12\r\n" +
+	"\tKIND_ONCE\x10\x05\x12\r\n" +
+	"\tKIND_COND\x10\x06\x12\f\n" +
+	"\bKIND_MAP\x10\a\x12\r\n" +
+	"\tKIND_CHAN\x10\b*=\n" +
+	"\x04Side\x12\x14\n" +
+	"\x10SIDE_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tSIDE_SEND\x10\x01\x12\x10\n" +
+	"\fSIDE_RECEIVE\x10\x02*R\n" +
 	"\x06Commit\x12\x16\n" +
 	"\x12COMMIT_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
 	"COMMIT_ANY\x10\x01\x12\x10\n" +
 	"\fCOMMIT_FIRST\x10\x02\x12\x0e\n" +
 	"\n" +
-	"COMMIT_ALL\x10\x03*\xfc\x01\n" +
+	"COMMIT_ALL\x10\x03*Q\n" +
+	"\aOnceEnd\x12\x18\n" +
+	"\x14ONCE_END_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11ONCE_END_RETURNED\x10\x01\x12\x15\n" +
+	"\x11ONCE_END_PANICKED\x10\x02*\x94\x02\n" +
+	"\aMapVerb\x12\x18\n" +
+	"\x14MAP_VERB_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rMAP_VERB_LOAD\x10\x01\x12\x12\n" +
+	"\x0eMAP_VERB_STORE\x10\x02\x12\x1a\n" +
+	"\x16MAP_VERB_LOAD_OR_STORE\x10\x03\x12\x1c\n" +
+	"\x18MAP_VERB_LOAD_AND_DELETE\x10\x04\x12\x13\n" +
+	"\x0fMAP_VERB_DELETE\x10\x05\x12\x11\n" +
+	"\rMAP_VERB_SWAP\x10\x06\x12\x1d\n" +
+	"\x19MAP_VERB_COMPARE_AND_SWAP\x10\a\x12\x1f\n" +
+	"\x1bMAP_VERB_COMPARE_AND_DELETE\x10\b\x12\x12\n" +
+	"\x0eMAP_VERB_CLEAR\x10\t\x12\x12\n" +
+	"\x0eMAP_VERB_RANGE\x10\n" +
+	"*\xb4\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCODE_GRANTED\x10\x01\x12\r\n" +
@@ -3035,7 +4511,16 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\rCODE_RECALLED\x10\v\x12\x10\n" +
 	"\fCODE_REVOKED\x10\f\x12\x0e\n" +
 	"\n" +
-	"CODE_ENDED\x10\r*^\n" +
+	"CODE_ENDED\x10\r\x12\x0f\n" +
+	"\vCODE_CLOSED\x10\x0e\x12\x12\n" +
+	"\x0eCODE_CUT_SHORT\x10\x0f\x12\x11\n" +
+	"\rCODE_DEADLOCK\x10\x10*\xa4\x01\n" +
+	"\vObjectState\x12\x1c\n" +
+	"\x18OBJECT_STATE_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bOBJECT_STATE_CHANNEL_CLOSED\x10\x01\x12\x1a\n" +
+	"\x16OBJECT_STATE_ONCE_DONE\x10\x02\x12\x1e\n" +
+	"\x1aOBJECT_STATE_ONCE_PANICKED\x10\x03\x12\x1a\n" +
+	"\x16OBJECT_STATE_GROUP_CUT\x10\x04*^\n" +
 	"\aRenewal\x12\x17\n" +
 	"\x13RENEWAL_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fRENEWAL_RENEWED\x10\x01\x12\x10\n" +
@@ -3063,122 +4548,162 @@ func file_coord_v1_session_proto_rawDescGZIP() []byte {
 	return file_coord_v1_session_proto_rawDescData
 }
 
-var file_coord_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_coord_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_coord_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_coord_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_coord_v1_session_proto_goTypes = []any{
 	(Reason)(0),                   // 0: coord.v1.Reason
 	(Kind)(0),                     // 1: coord.v1.Kind
-	(Commit)(0),                   // 2: coord.v1.Commit
-	(Code)(0),                     // 3: coord.v1.Code
-	(Renewal)(0),                  // 4: coord.v1.Renewal
-	(*AttachRequest)(nil),         // 5: coord.v1.AttachRequest
-	(*Attach)(nil),                // 6: coord.v1.Attach
-	(*Who)(nil),                   // 7: coord.v1.Who
-	(*SeqRange)(nil),              // 8: coord.v1.SeqRange
-	(*Ops)(nil),                   // 9: coord.v1.Ops
-	(*Op)(nil),                    // 10: coord.v1.Op
-	(*Arm)(nil),                   // 11: coord.v1.Arm
-	(*Wait)(nil),                  // 12: coord.v1.Wait
-	(*End)(nil),                   // 13: coord.v1.End
-	(*Release)(nil),               // 14: coord.v1.Release
-	(*Resize)(nil),                // 15: coord.v1.Resize
-	(*Proclaim)(nil),              // 16: coord.v1.Proclaim
-	(*Transfer)(nil),              // 17: coord.v1.Transfer
-	(*Describe)(nil),              // 18: coord.v1.Describe
-	(*Noop)(nil),                  // 19: coord.v1.Noop
-	(*Leave)(nil),                 // 20: coord.v1.Leave
-	(*AttachResponse)(nil),        // 21: coord.v1.AttachResponse
-	(*Attached)(nil),              // 22: coord.v1.Attached
-	(*Outcomes)(nil),              // 23: coord.v1.Outcomes
-	(*Outcome)(nil),               // 24: coord.v1.Outcome
-	(*Description)(nil),           // 25: coord.v1.Description
-	(*Party)(nil),                 // 26: coord.v1.Party
-	(*RenewRequest)(nil),          // 27: coord.v1.RenewRequest
-	(*Lease)(nil),                 // 28: coord.v1.Lease
-	(*RenewResponse)(nil),         // 29: coord.v1.RenewResponse
-	(*OpenSessionRequest)(nil),    // 30: coord.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),   // 31: coord.v1.OpenSessionResponse
-	(*CloseSessionRequest)(nil),   // 32: coord.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),  // 33: coord.v1.CloseSessionResponse
-	(*CancelCallRequest)(nil),     // 34: coord.v1.CancelCallRequest
-	(*CancelCallResponse)(nil),    // 35: coord.v1.CancelCallResponse
-	(*ListSessionsRequest)(nil),   // 36: coord.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),  // 37: coord.v1.ListSessionsResponse
-	(*Session)(nil),               // 38: coord.v1.Session
-	(*RevokeSessionRequest)(nil),  // 39: coord.v1.RevokeSessionRequest
-	(*RevokeSessionResponse)(nil), // 40: coord.v1.RevokeSessionResponse
-	nil,                           // 41: coord.v1.Who.MetadataEntry
-	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
+	(Side)(0),                     // 2: coord.v1.Side
+	(Commit)(0),                   // 3: coord.v1.Commit
+	(OnceEnd)(0),                  // 4: coord.v1.OnceEnd
+	(MapVerb)(0),                  // 5: coord.v1.MapVerb
+	(Code)(0),                     // 6: coord.v1.Code
+	(ObjectState)(0),              // 7: coord.v1.ObjectState
+	(Renewal)(0),                  // 8: coord.v1.Renewal
+	(*AttachRequest)(nil),         // 9: coord.v1.AttachRequest
+	(*Attach)(nil),                // 10: coord.v1.Attach
+	(*Who)(nil),                   // 11: coord.v1.Who
+	(*SeqRange)(nil),              // 12: coord.v1.SeqRange
+	(*Ops)(nil),                   // 13: coord.v1.Ops
+	(*Op)(nil),                    // 14: coord.v1.Op
+	(*Arm)(nil),                   // 15: coord.v1.Arm
+	(*Wait)(nil),                  // 16: coord.v1.Wait
+	(*NamedHold)(nil),             // 17: coord.v1.NamedHold
+	(*End)(nil),                   // 18: coord.v1.End
+	(*Release)(nil),               // 19: coord.v1.Release
+	(*Resize)(nil),                // 20: coord.v1.Resize
+	(*Proclaim)(nil),              // 21: coord.v1.Proclaim
+	(*Transfer)(nil),              // 22: coord.v1.Transfer
+	(*Add)(nil),                   // 23: coord.v1.Add
+	(*Complete)(nil),              // 24: coord.v1.Complete
+	(*Acknowledge)(nil),           // 25: coord.v1.Acknowledge
+	(*CloseChannel)(nil),          // 26: coord.v1.CloseChannel
+	(*CondWait)(nil),              // 27: coord.v1.CondWait
+	(*Signal)(nil),                // 28: coord.v1.Signal
+	(*MapOp)(nil),                 // 29: coord.v1.MapOp
+	(*Delete)(nil),                // 30: coord.v1.Delete
+	(*Describe)(nil),              // 31: coord.v1.Describe
+	(*Noop)(nil),                  // 32: coord.v1.Noop
+	(*Leave)(nil),                 // 33: coord.v1.Leave
+	(*AttachResponse)(nil),        // 34: coord.v1.AttachResponse
+	(*Attached)(nil),              // 35: coord.v1.Attached
+	(*Outcomes)(nil),              // 36: coord.v1.Outcomes
+	(*Outcome)(nil),               // 37: coord.v1.Outcome
+	(*MapEntries)(nil),            // 38: coord.v1.MapEntries
+	(*MapEntry)(nil),              // 39: coord.v1.MapEntry
+	(*CycleWait)(nil),             // 40: coord.v1.CycleWait
+	(*Ref)(nil),                   // 41: coord.v1.Ref
+	(*Description)(nil),           // 42: coord.v1.Description
+	(*Party)(nil),                 // 43: coord.v1.Party
+	(*RenewRequest)(nil),          // 44: coord.v1.RenewRequest
+	(*Lease)(nil),                 // 45: coord.v1.Lease
+	(*RenewResponse)(nil),         // 46: coord.v1.RenewResponse
+	(*OpenSessionRequest)(nil),    // 47: coord.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),   // 48: coord.v1.OpenSessionResponse
+	(*CloseSessionRequest)(nil),   // 49: coord.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),  // 50: coord.v1.CloseSessionResponse
+	(*CancelCallRequest)(nil),     // 51: coord.v1.CancelCallRequest
+	(*CancelCallResponse)(nil),    // 52: coord.v1.CancelCallResponse
+	(*ListSessionsRequest)(nil),   // 53: coord.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),  // 54: coord.v1.ListSessionsResponse
+	(*Session)(nil),               // 55: coord.v1.Session
+	(*RevokeSessionRequest)(nil),  // 56: coord.v1.RevokeSessionRequest
+	(*RevokeSessionResponse)(nil), // 57: coord.v1.RevokeSessionResponse
+	nil,                           // 58: coord.v1.Who.MetadataEntry
+	(*durationpb.Duration)(nil),   // 59: google.protobuf.Duration
 }
 var file_coord_v1_session_proto_depIdxs = []int32{
-	6,  // 0: coord.v1.AttachRequest.attach:type_name -> coord.v1.Attach
-	9,  // 1: coord.v1.AttachRequest.ops:type_name -> coord.v1.Ops
-	8,  // 2: coord.v1.Attach.wanted:type_name -> coord.v1.SeqRange
-	42, // 3: coord.v1.Attach.ttl:type_name -> google.protobuf.Duration
-	7,  // 4: coord.v1.Attach.who:type_name -> coord.v1.Who
-	41, // 5: coord.v1.Who.metadata:type_name -> coord.v1.Who.MetadataEntry
-	10, // 6: coord.v1.Ops.ops:type_name -> coord.v1.Op
-	8,  // 7: coord.v1.Ops.acknowledged:type_name -> coord.v1.SeqRange
-	12, // 8: coord.v1.Op.wait:type_name -> coord.v1.Wait
-	13, // 9: coord.v1.Op.end:type_name -> coord.v1.End
-	14, // 10: coord.v1.Op.release:type_name -> coord.v1.Release
-	15, // 11: coord.v1.Op.resize:type_name -> coord.v1.Resize
-	18, // 12: coord.v1.Op.describe:type_name -> coord.v1.Describe
-	19, // 13: coord.v1.Op.noop:type_name -> coord.v1.Noop
-	20, // 14: coord.v1.Op.leave:type_name -> coord.v1.Leave
-	16, // 15: coord.v1.Op.proclaim:type_name -> coord.v1.Proclaim
-	17, // 16: coord.v1.Op.transfer:type_name -> coord.v1.Transfer
-	1,  // 17: coord.v1.Arm.kind:type_name -> coord.v1.Kind
-	11, // 18: coord.v1.Wait.arms:type_name -> coord.v1.Arm
-	2,  // 19: coord.v1.Wait.commit:type_name -> coord.v1.Commit
-	42, // 20: coord.v1.Wait.lock_delay:type_name -> google.protobuf.Duration
-	42, // 21: coord.v1.Wait.wait_limit:type_name -> google.protobuf.Duration
-	1,  // 22: coord.v1.Describe.kind:type_name -> coord.v1.Kind
-	22, // 23: coord.v1.AttachResponse.attached:type_name -> coord.v1.Attached
-	23, // 24: coord.v1.AttachResponse.outcomes:type_name -> coord.v1.Outcomes
-	24, // 25: coord.v1.Attached.replaced:type_name -> coord.v1.Outcome
-	24, // 26: coord.v1.Outcomes.outcomes:type_name -> coord.v1.Outcome
-	3,  // 27: coord.v1.Outcome.code:type_name -> coord.v1.Code
-	25, // 28: coord.v1.Outcome.description:type_name -> coord.v1.Description
-	1,  // 29: coord.v1.Description.kind:type_name -> coord.v1.Kind
-	26, // 30: coord.v1.Description.holders:type_name -> coord.v1.Party
-	26, // 31: coord.v1.Description.waiters:type_name -> coord.v1.Party
-	7,  // 32: coord.v1.Party.who:type_name -> coord.v1.Who
-	42, // 33: coord.v1.Party.for:type_name -> google.protobuf.Duration
-	42, // 34: coord.v1.Party.delayed:type_name -> google.protobuf.Duration
-	42, // 35: coord.v1.Party.renewed:type_name -> google.protobuf.Duration
-	42, // 36: coord.v1.Party.ttl:type_name -> google.protobuf.Duration
-	28, // 37: coord.v1.RenewRequest.leases:type_name -> coord.v1.Lease
-	4,  // 38: coord.v1.RenewResponse.renewals:type_name -> coord.v1.Renewal
-	42, // 39: coord.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	7,  // 40: coord.v1.OpenSessionRequest.who:type_name -> coord.v1.Who
-	28, // 41: coord.v1.OpenSessionResponse.lease:type_name -> coord.v1.Lease
-	42, // 42: coord.v1.OpenSessionResponse.ttl:type_name -> google.protobuf.Duration
-	28, // 43: coord.v1.CloseSessionRequest.lease:type_name -> coord.v1.Lease
-	28, // 44: coord.v1.CancelCallRequest.lease:type_name -> coord.v1.Lease
-	38, // 45: coord.v1.ListSessionsResponse.sessions:type_name -> coord.v1.Session
-	7,  // 46: coord.v1.Session.who:type_name -> coord.v1.Who
-	42, // 47: coord.v1.Session.ttl:type_name -> google.protobuf.Duration
-	42, // 48: coord.v1.Session.remaining:type_name -> google.protobuf.Duration
-	5,  // 49: coord.v1.SessionService.Attach:input_type -> coord.v1.AttachRequest
-	27, // 50: coord.v1.SessionService.Renew:input_type -> coord.v1.RenewRequest
-	30, // 51: coord.v1.SessionService.OpenSession:input_type -> coord.v1.OpenSessionRequest
-	32, // 52: coord.v1.SessionService.CloseSession:input_type -> coord.v1.CloseSessionRequest
-	34, // 53: coord.v1.SessionService.CancelCall:input_type -> coord.v1.CancelCallRequest
-	36, // 54: coord.v1.SessionService.ListSessions:input_type -> coord.v1.ListSessionsRequest
-	39, // 55: coord.v1.SessionService.RevokeSession:input_type -> coord.v1.RevokeSessionRequest
-	21, // 56: coord.v1.SessionService.Attach:output_type -> coord.v1.AttachResponse
-	29, // 57: coord.v1.SessionService.Renew:output_type -> coord.v1.RenewResponse
-	31, // 58: coord.v1.SessionService.OpenSession:output_type -> coord.v1.OpenSessionResponse
-	33, // 59: coord.v1.SessionService.CloseSession:output_type -> coord.v1.CloseSessionResponse
-	35, // 60: coord.v1.SessionService.CancelCall:output_type -> coord.v1.CancelCallResponse
-	37, // 61: coord.v1.SessionService.ListSessions:output_type -> coord.v1.ListSessionsResponse
-	40, // 62: coord.v1.SessionService.RevokeSession:output_type -> coord.v1.RevokeSessionResponse
-	56, // [56:63] is the sub-list for method output_type
-	49, // [49:56] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	10, // 0: coord.v1.AttachRequest.attach:type_name -> coord.v1.Attach
+	13, // 1: coord.v1.AttachRequest.ops:type_name -> coord.v1.Ops
+	12, // 2: coord.v1.Attach.wanted:type_name -> coord.v1.SeqRange
+	59, // 3: coord.v1.Attach.ttl:type_name -> google.protobuf.Duration
+	11, // 4: coord.v1.Attach.who:type_name -> coord.v1.Who
+	58, // 5: coord.v1.Who.metadata:type_name -> coord.v1.Who.MetadataEntry
+	14, // 6: coord.v1.Ops.ops:type_name -> coord.v1.Op
+	12, // 7: coord.v1.Ops.acknowledged:type_name -> coord.v1.SeqRange
+	16, // 8: coord.v1.Op.wait:type_name -> coord.v1.Wait
+	18, // 9: coord.v1.Op.end:type_name -> coord.v1.End
+	19, // 10: coord.v1.Op.release:type_name -> coord.v1.Release
+	20, // 11: coord.v1.Op.resize:type_name -> coord.v1.Resize
+	31, // 12: coord.v1.Op.describe:type_name -> coord.v1.Describe
+	32, // 13: coord.v1.Op.noop:type_name -> coord.v1.Noop
+	33, // 14: coord.v1.Op.leave:type_name -> coord.v1.Leave
+	21, // 15: coord.v1.Op.proclaim:type_name -> coord.v1.Proclaim
+	22, // 16: coord.v1.Op.transfer:type_name -> coord.v1.Transfer
+	23, // 17: coord.v1.Op.add:type_name -> coord.v1.Add
+	24, // 18: coord.v1.Op.complete:type_name -> coord.v1.Complete
+	25, // 19: coord.v1.Op.acknowledge:type_name -> coord.v1.Acknowledge
+	26, // 20: coord.v1.Op.close_channel:type_name -> coord.v1.CloseChannel
+	27, // 21: coord.v1.Op.cond_wait:type_name -> coord.v1.CondWait
+	28, // 22: coord.v1.Op.signal:type_name -> coord.v1.Signal
+	29, // 23: coord.v1.Op.map_op:type_name -> coord.v1.MapOp
+	30, // 24: coord.v1.Op.delete:type_name -> coord.v1.Delete
+	1,  // 25: coord.v1.Arm.kind:type_name -> coord.v1.Kind
+	2,  // 26: coord.v1.Arm.side:type_name -> coord.v1.Side
+	15, // 27: coord.v1.Wait.arms:type_name -> coord.v1.Arm
+	3,  // 28: coord.v1.Wait.commit:type_name -> coord.v1.Commit
+	59, // 29: coord.v1.Wait.lock_delay:type_name -> google.protobuf.Duration
+	59, // 30: coord.v1.Wait.wait_limit:type_name -> google.protobuf.Duration
+	17, // 31: coord.v1.Wait.lineage:type_name -> coord.v1.NamedHold
+	4,  // 32: coord.v1.Complete.end:type_name -> coord.v1.OnceEnd
+	59, // 33: coord.v1.CondWait.wait_limit:type_name -> google.protobuf.Duration
+	17, // 34: coord.v1.CondWait.lineage:type_name -> coord.v1.NamedHold
+	5,  // 35: coord.v1.MapOp.verb:type_name -> coord.v1.MapVerb
+	1,  // 36: coord.v1.Delete.kind:type_name -> coord.v1.Kind
+	1,  // 37: coord.v1.Describe.kind:type_name -> coord.v1.Kind
+	35, // 38: coord.v1.AttachResponse.attached:type_name -> coord.v1.Attached
+	36, // 39: coord.v1.AttachResponse.outcomes:type_name -> coord.v1.Outcomes
+	37, // 40: coord.v1.Attached.replaced:type_name -> coord.v1.Outcome
+	37, // 41: coord.v1.Outcomes.outcomes:type_name -> coord.v1.Outcome
+	6,  // 42: coord.v1.Outcome.code:type_name -> coord.v1.Code
+	42, // 43: coord.v1.Outcome.description:type_name -> coord.v1.Description
+	38, // 44: coord.v1.Outcome.entries:type_name -> coord.v1.MapEntries
+	40, // 45: coord.v1.Outcome.cycle:type_name -> coord.v1.CycleWait
+	39, // 46: coord.v1.MapEntries.entries:type_name -> coord.v1.MapEntry
+	11, // 47: coord.v1.CycleWait.who:type_name -> coord.v1.Who
+	41, // 48: coord.v1.CycleWait.holds:type_name -> coord.v1.Ref
+	41, // 49: coord.v1.CycleWait.wants:type_name -> coord.v1.Ref
+	1,  // 50: coord.v1.Ref.kind:type_name -> coord.v1.Kind
+	1,  // 51: coord.v1.Description.kind:type_name -> coord.v1.Kind
+	43, // 52: coord.v1.Description.holders:type_name -> coord.v1.Party
+	43, // 53: coord.v1.Description.waiters:type_name -> coord.v1.Party
+	7,  // 54: coord.v1.Description.state:type_name -> coord.v1.ObjectState
+	11, // 55: coord.v1.Party.who:type_name -> coord.v1.Who
+	59, // 56: coord.v1.Party.for:type_name -> google.protobuf.Duration
+	59, // 57: coord.v1.Party.delayed:type_name -> google.protobuf.Duration
+	59, // 58: coord.v1.Party.renewed:type_name -> google.protobuf.Duration
+	59, // 59: coord.v1.Party.ttl:type_name -> google.protobuf.Duration
+	45, // 60: coord.v1.RenewRequest.leases:type_name -> coord.v1.Lease
+	8,  // 61: coord.v1.RenewResponse.renewals:type_name -> coord.v1.Renewal
+	59, // 62: coord.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	11, // 63: coord.v1.OpenSessionRequest.who:type_name -> coord.v1.Who
+	45, // 64: coord.v1.OpenSessionResponse.lease:type_name -> coord.v1.Lease
+	59, // 65: coord.v1.OpenSessionResponse.ttl:type_name -> google.protobuf.Duration
+	45, // 66: coord.v1.CloseSessionRequest.lease:type_name -> coord.v1.Lease
+	45, // 67: coord.v1.CancelCallRequest.lease:type_name -> coord.v1.Lease
+	55, // 68: coord.v1.ListSessionsResponse.sessions:type_name -> coord.v1.Session
+	11, // 69: coord.v1.Session.who:type_name -> coord.v1.Who
+	59, // 70: coord.v1.Session.ttl:type_name -> google.protobuf.Duration
+	59, // 71: coord.v1.Session.remaining:type_name -> google.protobuf.Duration
+	9,  // 72: coord.v1.SessionService.Attach:input_type -> coord.v1.AttachRequest
+	44, // 73: coord.v1.SessionService.Renew:input_type -> coord.v1.RenewRequest
+	47, // 74: coord.v1.SessionService.OpenSession:input_type -> coord.v1.OpenSessionRequest
+	49, // 75: coord.v1.SessionService.CloseSession:input_type -> coord.v1.CloseSessionRequest
+	51, // 76: coord.v1.SessionService.CancelCall:input_type -> coord.v1.CancelCallRequest
+	53, // 77: coord.v1.SessionService.ListSessions:input_type -> coord.v1.ListSessionsRequest
+	56, // 78: coord.v1.SessionService.RevokeSession:input_type -> coord.v1.RevokeSessionRequest
+	34, // 79: coord.v1.SessionService.Attach:output_type -> coord.v1.AttachResponse
+	46, // 80: coord.v1.SessionService.Renew:output_type -> coord.v1.RenewResponse
+	48, // 81: coord.v1.SessionService.OpenSession:output_type -> coord.v1.OpenSessionResponse
+	50, // 82: coord.v1.SessionService.CloseSession:output_type -> coord.v1.CloseSessionResponse
+	52, // 83: coord.v1.SessionService.CancelCall:output_type -> coord.v1.CancelCallResponse
+	54, // 84: coord.v1.SessionService.ListSessions:output_type -> coord.v1.ListSessionsResponse
+	57, // 85: coord.v1.SessionService.RevokeSession:output_type -> coord.v1.RevokeSessionResponse
+	79, // [79:86] is the sub-list for method output_type
+	72, // [72:79] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_coord_v1_session_proto_init() }
@@ -3200,8 +4725,16 @@ func file_coord_v1_session_proto_init() {
 		(*Op_Leave)(nil),
 		(*Op_Proclaim)(nil),
 		(*Op_Transfer)(nil),
+		(*Op_Add)(nil),
+		(*Op_Complete)(nil),
+		(*Op_Acknowledge)(nil),
+		(*Op_CloseChannel)(nil),
+		(*Op_CondWait)(nil),
+		(*Op_Signal)(nil),
+		(*Op_MapOp)(nil),
+		(*Op_Delete)(nil),
 	}
-	file_coord_v1_session_proto_msgTypes[16].OneofWrappers = []any{
+	file_coord_v1_session_proto_msgTypes[25].OneofWrappers = []any{
 		(*AttachResponse_Attached)(nil),
 		(*AttachResponse_Outcomes)(nil),
 	}
@@ -3210,8 +4743,8 @@ func file_coord_v1_session_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coord_v1_session_proto_rawDesc), len(file_coord_v1_session_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   37,
+			NumEnums:      9,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
