@@ -24,11 +24,11 @@ const (
 	// elements stay until they are deleted, so that a room which is full of them stays full.
 	MaxChannels = 1_000_000
 
-	// MaxStored bounds the elements of the whole room when a send is admitted; each counts
-	// its bytes and Overhead, so that many empty ones have an end too. It refuses and never
-	// makes anybody wait: room is made by a receive from whatever channel, which wakes only
-	// those who wait for that one. Who waits for a full channel was admitted before and is
-	// not refused for it later; what it sends was in the machine already.
+	// MaxStored bounds the elements of the whole room, when a send is admitted that may come to
+	// be one. Each counts its bytes and Overhead, so that empty ones have an end too. It is a
+	// refusal and no wait: a receive from any channel would end the wait, but wakes only those
+	// who wait for its own. Who waits already, for its own channel, is let in nevertheless:
+	// its bytes are in the machine as they are.
 	MaxStored = 1 << 30
 	Overhead  = 128
 )

@@ -31,7 +31,8 @@ func (c channel) stores() bool { return !c.closed && c.capacity != 0 }
 // over says whether the arms of a side are refused because the channel is closed.
 func (c channel) over(s park.Side) bool { return c.closed && (s == park.Send || c.held() == 0) }
 
-// misfit says why an arm cannot be of this channel, 0 if it can.
+// misfit says why an arm cannot be of this channel, 0 if it can. One without a codec takes
+// what is stored; where that is "", no other does.
 func (c channel) misfit(a park.Arm) (park.Code, int64) {
 	switch {
 	case a.Limit != park.AnyCapacity && a.Limit != c.capacity:
