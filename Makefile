@@ -13,7 +13,10 @@ SIMTIME  ?= 60
 RUNFLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz sim lint generate bench bench-quick bench-scale check clean
+# How many tiny worlds `make exact` goes through.
+HISTORIES ?= 1000000
+
+.PHONY: help build run test race fuzz exact sim lint generate bench bench-quick bench-scale check clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +35,9 @@ race: ## run the tests under the race detector
 
 fuzz: ## fuzz for FUZZTIME=60 seconds, shared by all fuzz targets
 	.ci/fuzz $(FUZZTIME)
+
+exact: ## hold the deadlock search against all futures of HISTORIES=1000000 tiny worlds
+	$(GO) test ./internal/machine -run TestDeadlocksAreExact -histories $(HISTORIES) -timeout 60m
 
 sim: ## simulate both pure halves over a faulty log for SIMTIME=60 seconds
 	$(GO) run ./test/sim -duration $(SIMTIME)s

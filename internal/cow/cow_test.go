@@ -136,6 +136,16 @@ func TestFill(t *testing.T) {
 		if !maps.Equal(got, model) {
 			t.Fatalf("the index is %v, should be %v", got, model)
 		}
+		to, want := rapid.IntRange(-1, 1001).Draw(t, "to"), -1
+		for k := range model {
+			if k <= to {
+				want = max(want, k)
+			}
+		}
+		k, v, ok := index.Last(key(to))
+		if ok != (want >= 0) || ok && (int(k) != want || v != model[want]) {
+			t.Fatalf("Last(%d) is %d: %d, %v, should be %d", to, k, v, ok, want)
+		}
 	})
 	twice := cow.NewIndex[key, int]()
 	if twice.Fill(0, func(yield func(key, int) bool) { _ = yield(2, 0) && yield(1, 0) && yield(2, 1) }) {

@@ -53,16 +53,13 @@ func (x *Index[K, V]) First(from K) (k K, v V, ok bool) {
 	return k, v, ok
 }
 
-// Before returns the greatest key that is less than k.
-func (x *Index[K, V]) Before(k K) (key K, v V, ok bool) {
-	x.tree.Descend(entry[K, V]{key: k}, func(e entry[K, V]) bool {
-		if e.key.Compare(k) >= 0 {
-			return true
-		}
-		key, v, ok = e.key, e.val, true
+// Last returns the entry with the greatest key that is at most to.
+func (x *Index[K, V]) Last(to K) (k K, v V, ok bool) {
+	x.tree.Descend(entry[K, V]{key: to}, func(e entry[K, V]) bool {
+		k, v, ok = e.key, e.val, true
 		return false
 	})
-	return key, v, ok
+	return k, v, ok
 }
 
 // From yields the entries whose keys are at least from, in order.

@@ -152,4 +152,6 @@ type Wait struct {
 	Limit  int64 // on the wait, nanoseconds; 0 is none
 	Note   string
 	Trace  string // opaque, at most MaxTrace bytes: the span of the hold
+
+	Lineage *park.Lineage // the holds that its context names; nil is none
 }

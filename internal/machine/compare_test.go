@@ -93,6 +93,8 @@ func printed(e machine.Event) string {
 	switch {
 	case e.Code == park.Granted:
 		return fmt.Sprintf("granted %s token %d arm %d waited %q", call, e.Token, e.Arm, e.Waited)
+	case e.Code == park.Deadlock && len(e.Cycle) > 0:
+		return fmt.Sprintf("deadlock %s of %d", call, cycleLength(e.Cycle))
 	case e.Waited != "":
 		return fmt.Sprintf("code %d of %s says that it waited for %q", e.Code, call, e.Waited)
 	case e.Description != nil:

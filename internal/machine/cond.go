@@ -44,7 +44,7 @@ func (m *Machine) signal(id park.ID, on park.Object, n int64) {
 // wake is signal without an answer. One of which a single signal is to be passed on if it
 // ends before it has the lock remembers whose it was.
 func (m *Machine) wake(on park.Object, n int64) (woken int64) {
-	for ; woken < n; woken++ {
+	for woken < n {
 		id, ok := m.lot.Head(on, park.Alone)
 		if !ok {
 			break
@@ -57,7 +57,13 @@ func (m *Machine) wake(on park.Object, n int64) (woken int64) {
 		w.Arms = []park.Arm{a}
 		w.Ticket = m.lot.Ticket()
 		m.lot.Park(id, w)
+		if cycle := m.deadlocked(id, &w); cycle != nil {
+			m.leave(id) // and the signal is for the next
+			m.refuseWait(id, cycle)
+			continue
+		}
 		m.mark(id)
+		woken++
 	}
 	return woken
 }

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 
 	"coordd.dev/internal/park"
@@ -111,6 +112,18 @@ func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
 		told += p.size()
 	}
 	return d
+}
+
+// tenants yields who holds an object, by call, and the arm that each has it by.
+func (m *Machine) tenants(on park.Object) iter.Seq2[park.ID, park.Arm] {
+	return func(yield func(park.ID, park.Arm) bool) {
+		for id := range m.room(on.Kind).Holders(on) {
+			h, _ := m.book.Hold(id)
+			if !yield(id, h.Arms[armOf(h.Arms, on)]) {
+				return
+			}
+		}
+	}
 }
 
 // armOf is the first arm that is on an object, -1 if none is.

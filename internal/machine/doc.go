@@ -21,6 +21,10 @@
 // without a hold's beginning, end, delay or value, or a limit. What is asked of a kind of
 // object is in room.go; what is particular to elections in leader.go (E3).
 //
+// A wait may name holds that are kept while it waits. One that could never proceed is refused
+// (deadlock.go: when, and why that is enough; graph.go, look.go: the search; cycle.go: what
+// is told; G).
+//
 // Where the records live: package session has leases, holds, kept results and alarms;
 // package park the waiters and their queues; packages lock and election what is held of
 // each object. All are copy-on-write tables, so that a snapshot is taken in O(1) (H3).

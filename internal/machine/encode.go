@@ -141,6 +141,9 @@ func appendWait(b []byte, w *Wait) []byte {
 	if w.Trace != "" {
 		b = wire.AppendString(b, w.Trace)
 	}
+	if !w.Lineage.Empty() {
+		b = park.AppendLineage(b, w.Lineage)
+	}
 	return b
 }
 
@@ -157,9 +160,10 @@ func decodeTable(d *wire.Decoder) *table.Op {
 
 // The flags of a wait's encoding.
 const (
-	flagTry   = 1 << iota
-	flagTrace // a trace follows
-	allFlags  = flagTry | flagTrace
+	flagTry     = 1 << iota
+	flagTrace   // a trace follows
+	flagLineage // a lineage follows
+	allFlags    = flagTry | flagTrace | flagLineage
 )
 
 func (w *Wait) flags() (f uint8) {
@@ -168,6 +172,9 @@ func (w *Wait) flags() (f uint8) {
 	}
 	if w.Trace != "" {
 		f |= flagTrace
+	}
+	if !w.Lineage.Empty() {
+		f |= flagLineage
 	}
 	return f
 }
@@ -179,6 +186,9 @@ func decodeWait(d *wire.Decoder) Wait {
 	w.Prio, w.Delay, w.Limit, w.Note = d.Int32(), d.Int(), d.Int(), d.String()
 	if f&flagTrace != 0 {
 		w.Trace = d.Text()
+	}
+	if f&flagLineage != 0 {
+		w.Lineage = park.DecodeLineage(d)
 	}
 	return w
 }

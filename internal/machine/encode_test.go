@@ -64,6 +64,17 @@ func specimens() []machine.Command {
 			{Seq: 6, Do: machine.DoProclaim, To: 3, Value: "host-a:81"},
 			{Seq: 7, Do: machine.DoTransfer, To: 3, Heir: 6},
 		}},
+		&machine.Frame{Session: 5, Epoch: 3, Ops: []machine.Op{
+			{Seq: 6, Do: machine.DoWait, Wait: machine.Wait{
+				Commit: park.Any, Arms: []park.Arm{{On: x, N: 1}}, Trace: "trace",
+				Lineage: &park.Lineage{Site: "main.go:20", Holds: []park.Named{
+					{ID: park.ID{Session: 5, Seq: 3}, Site: "main.go:10"}, {ID: park.ID{Session: 1 << 63, Seq: 1}},
+				}},
+			}},
+			{Seq: 7, Do: machine.DoWait, Wait: machine.Wait{
+				Commit: park.Any, Arms: []park.Arm{{On: x, N: 1}}, Lineage: &park.Lineage{Site: "main.go:21"},
+			}},
+		}},
 	}
 }
 

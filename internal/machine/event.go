@@ -33,7 +33,8 @@ type Event struct {
 	Data        string // what was received, or is the result
 	Waited      string // of a grant that had to wait: the trace of the hold it waited for
 	Description *Description
-	Entries     *Entries // of a Load and a Range
+	Entries     *Entries    // of a Load and a Range
+	Cycle       []CycleWait // of Deadlock: who waits for whom
 
 	// Of EventAttached: what became of the wanted seqs of the replaced session.
 	Replaced []Outcome

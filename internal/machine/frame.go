@@ -164,6 +164,7 @@ func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
 		m.answer(id, park.Full, session.MaxOpen)
 		return
 	}
+	was, _ := m.locks.Semaphore(on)
 	code, value := m.locks.Resize(on, limit)
 	if code != park.Done {
 		m.answer(id, code, value)
@@ -181,6 +182,9 @@ func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
 	for _, waiter := range misfits {
 		m.abandon(waiter)
 		m.answer(waiter, park.Invalid, limit)
+	}
+	if limit < was.Limit {
+		m.shrunk(on)
 	}
 	m.note(ChangeResized, id, park.Arm{On: on, N: limit})
 	m.touch(on, park.Alone)

@@ -73,6 +73,7 @@ func (h *history) newCall(c *fakeCaller) machine.Call {
 	switch n := h.intn(20); {
 	case n < 12:
 		out.Op = machine.Op{Do: machine.DoWait, Wait: h.wait()}
+		out.Op.Wait.Lineage = h.lineage(c.id)
 	case n < 14:
 		out.Op = machine.Op{Do: machine.DoRelease, N: int64(h.intn(3))}
 	case n < 15:

@@ -143,6 +143,7 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 	case n < 22:
 		op.Do = machine.DoWait
 		op.Wait = h.wait()
+		op.Wait.Lineage = h.lineage(c.id)
 	case n >= 40:
 		op = h.ofLeader(c.id, seq, recent())
 	case n < 33:

@@ -291,6 +291,9 @@ var mustSee = slices.Concat(
 		"code 1", "code 2", "code 3", "code 4", "code 5", "code 6", "code 9", "code 10", "code 11",
 		"refusal 1", "refusal 2", "refusal 3", "refusal 4", "refusal 7",
 	},
+	[]string{ // deadlocks
+		"deadlock of 1", "deadlock of 2", "deadlock of 3", "unary deadlock", "deadlock by a wait without a lineage", "deadlock by a resize",
+	},
 	[]string{ // elections
 		"led", "led with a select", "led with a LockAll", "proclaimed", "a leadership in a LockAll refused",
 		"transferred", "transferred to one of several candidacies", "transferred within a session",

@@ -27,6 +27,7 @@ const (
 	MaxSessions = 100_000
 	MaxWaiters  = 100_000   // on one object
 	MaxParked   = 1_000_000 // arms of all waits, when one is admitted
+	MaxNamed    = 1_000_000 // holds that all waits name, likewise
 	MaxEnds     = 4_096     // sessions that end in one entry
 
 	// MaxWanted is how many seqs an Attach may list: as many calls as a session can have,
@@ -70,6 +71,8 @@ type Machine struct {
 	loose    []park.Object           // of which nothing may be left that must stay
 
 	changes []Change // of the last Apply
+
+	unsearched uint64 // waits, on this node; no part of the state
 }
 
 // New returns the machine before its Bootstrap.

@@ -42,12 +42,21 @@ func (m *model) resize(s *modelSession, op *machine.Op) {
 		l = &modelLimit{stored: op.N}
 		m.limits[op.On] = l
 	}
+	lower := op.N < l.limit
 	l.limit = op.N
 	for _, c := range m.queue(op.On) {
 		if slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == op.On && a.N > op.N }) {
 			c.state = closed
 			m.seen["refused by a resize"]++
 			m.outcome(c.s, c.seq, park.Invalid, op.N)
+		}
+	}
+	if q := m.queue(op.On); lower {
+		slices.SortFunc(q, func(a, b *modelCall) int { return b.ticket - a.ticket })
+		for _, c := range q {
+			if m.deadlocked(c) {
+				m.seen["deadlock by a resize"]++
+			}
 		}
 	}
 	m.change(&modelCall{s: s, seq: op.Seq}, park.Arm{On: op.On}, machine.Change{

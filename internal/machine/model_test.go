@@ -84,6 +84,7 @@ type modelCall struct {
 	arm    int
 	code   park.Code
 	value  int64
+	names  []park.ID // holds that it promises to keep
 
 	freed []modelFreed // while it waited, in this entry
 }
@@ -203,6 +204,9 @@ func (m *model) apply(index uint64, increment int64, commands []machine.Command)
 			m.list(c)
 		}
 		m.settle()
+	}
+	for c := range m.stuck() {
+		m.tell("%v/%d is stuck and parked", c.s.id, c.seq)
 	}
 }
 
@@ -336,6 +340,9 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 			}
 		}
 	}
+	if code, value := m.admitLineage(w.Lineage); code != 0 {
+		return code, value
+	}
 	for _, a := range w.Arms {
 		switch {
 		case a.On.Name == "":
@@ -389,7 +396,10 @@ func (m *model) wait(s *modelSession, op *machine.Op) {
 		m.described(s, op.Seq, park.Busy, arm, m.description(c.arms[arm].On, 8, 0))
 		return
 	}
-	c.state = parked
+	c.state, c.names = parked, m.names(op.Wait.Lineage)
+	if m.deadlocked(c) {
+		return
+	}
 	if op.Wait.Limit > 0 {
 		c.until = m.clock + op.Wait.Limit
 	}

@@ -214,6 +214,8 @@ func FuzzRestore(f *testing.F) {
 	f.Add(old[:len(old)-8])
 	empty := written(f, machine.New())
 	f.Add(good[:len(good)-8])
+	tangled := written(f, entangled())
+	f.Add(tangled[:len(tangled)-8])
 	f.Add(empty[:len(empty)-8])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := machine.Restore(bytes.NewReader(sealed(body)))

@@ -37,7 +37,8 @@ var update = flag.Bool("update", false, "write the answers and golden files of t
 //	end CALL    release CALL N      resize S N      describe KIND X      noop      leave
 //	proclaim CALL VALUE      transfer CALL NAME
 //
-// the waits with the options try, prio=N, delay=1s, limit=1s, note=W, trace=T; CALL is the
+// the waits with the options try, prio=N, delay=1s, limit=1s, note=W, trace=T, and for their
+// lineage site=S and holds=NAME/SEQ@S,NAME/SEQ,... with S where that was; CALL is the
 // seq or the id of another. NAME*N stands for N sessions, NAME1 to NAMEN, and ID*N for N
 // calls. Other lines are no entries:
 //

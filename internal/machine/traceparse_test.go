@@ -301,6 +301,9 @@ func (tr *trace) attach(w *words) machine.Command {
 
 // op parses one op of a frame or of a call. target takes the word for another call.
 func (tr *trace) op(w *words, target func() park.Seq) (op machine.Op) {
+	if l := tr.lineage(w); !l.Empty() {
+		defer func() { op.Wait.Lineage = l }()
+	}
 	switch verb := w.next(); verb {
 	case "lock", "rlock", "acquire", "lead":
 		w.rest = append([]string{verb}, w.rest...)
@@ -328,6 +331,25 @@ func (tr *trace) op(w *words, target func() park.Seq) (op machine.Op) {
 		w.t.Fatalf("unknown op %q", verb)
 	}
 	return op
+}
+
+// lineage parses site=S and holds=NAME/SEQ@S,...
+func (tr *trace) lineage(w *words) *park.Lineage {
+	l := &park.Lineage{Site: w.option("site", "")}
+	named := w.option("holds", "")
+	if named == "" {
+		return l
+	}
+	for text := range strings.SplitSeq(named, ",") {
+		call, site, _ := strings.Cut(text, "@")
+		name, seq, _ := strings.Cut(call, "/")
+		id := park.ID{Seq: park.Seq(w.number(seq))}
+		if name != "-" {
+			id.Session = tr.named(name)[0].id
+		}
+		l.Holds = append(l.Holds, park.Named{ID: id, Site: site})
+	}
+	return l
 }
 
 func (w *words) wait(commit park.Commit) machine.Wait {

@@ -113,7 +113,7 @@ func verbOf(c machine.Command) string {
 func codeName(c park.Code) string {
 	names := [...]string{
 		"none", "granted", "done", "busy", "over", "invalid", "mismatch", "limit", "full",
-		"not found", "timed out", "recalled", "revoked", "ended",
+		"not found", "timed out", "recalled", "revoked", "ended", "closed", "cut short", "deadlock",
 	}
 	return names[c]
 }
@@ -168,6 +168,31 @@ func (tr *trace) event(e machine.Event) string {
 	}
 	if e.Description != nil {
 		b.WriteString(tr.description(e.Description))
+	}
+	for _, c := range e.Cycle {
+		b.WriteString("\n" + tr.cycleWait(c))
+	}
+	return b.String()
+}
+
+func (tr *trace) cycleWait(c machine.CycleWait) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s/%d (%s)", tr.name(c.ID.Session), c.ID.Seq, c.Who)
+	if c.Note != "" {
+		fmt.Fprintf(&b, " %q", c.Note)
+	}
+	ref := func(what string, r machine.Ref) {
+		fmt.Fprintf(&b, "%s %s %s", what, kindName(r.On.Kind), r.On.Name)
+		if r.Site != "" {
+			fmt.Fprintf(&b, " at %s", r.Site)
+		}
+	}
+	for i, r := range c.Holds {
+		ref([...]string{" holds", ","}[min(i, 1)], r)
+	}
+	ref(" wants", c.Wants)
+	if c.Skipped > 0 {
+		fmt.Fprintf(&b, ", and %d more", c.Skipped)
 	}
 	return b.String()
 }

@@ -42,7 +42,9 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 func (m *Machine) waiter(op *Wait) park.Waiter {
 	return park.Waiter{
 		Arms: op.Arms, Commit: op.Commit, Prio: op.Prio, Ticket: m.lot.Ticket(),
-		Since: m.clock, Terms: park.NewTerms(park.Terms{Delay: op.Delay, Note: op.Note, Trace: op.Trace}),
+		Since: m.clock, Terms: park.NewTerms(park.Terms{
+			Delay: op.Delay, Note: op.Note, Trace: op.Trace, Lineage: m.lineage(op.Lineage),
+		}),
 	}
 }
 
@@ -64,6 +66,9 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 	case op.Commit == park.Every && !ascending(op.Arms):
 		return park.Invalid, 0
 	}
+	if code, value := admitLineage(op.Lineage); code != 0 {
+		return code, value
+	}
 	for _, a := range op.Arms {
 		if op.Commit == park.Every && !inEvery(a.On.Kind) {
 			return park.Invalid, 0
@@ -83,6 +88,9 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 	}
 	if m.lot.Parked() >= MaxParked && !op.Try {
 		return park.Limit, MaxParked
+	}
+	if m.lot.Names() >= MaxNamed && !op.Try && !op.Lineage.Empty() {
+		return park.Limit, MaxNamed
 	}
 	return 0, 0
 }
@@ -262,7 +270,7 @@ func (m *Machine) got(id park.ID, w *park.Waiter, arm int, r park.Result, waited
 
 // grant makes what a call got its hold, and tells.
 func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, r park.Result, waited bool) {
-	h := session.Hold{Arms: w.Arms, Since: m.clock, Terms: w.Terms}
+	h := session.Hold{Arms: w.Arms, Since: m.clock, Terms: w.Terms.Held()}
 	if arm != every {
 		h.Arms, h.Arm = m.holdArm(w.Arms, arm), uint16(arm) //nolint:gosec // below MaxArms
 	}
@@ -332,12 +340,20 @@ func (m *Machine) busy(id park.ID, w *park.Waiter) {
 	m.conclude(id, session.Kept{Code: park.Busy})
 }
 
+// park makes a call wait, unless it would wait for ever (SEMANTICS G2).
 func (m *Machine) park(id park.ID, w park.Waiter, limit int64) {
 	if limit > 0 {
 		w.Until = m.clock + park.Clock(limit)
-		m.book.SetAlarm(w.Until, id)
 	}
 	m.lot.Park(id, w)
+	if cycle := m.deadlocked(id, &w); cycle != nil {
+		m.lot.Leave(id, func(park.Object, park.Side) {}) // all others stand as before: nobody has moved up
+		m.refuseWait(id, cycle)
+		return
+	}
+	if w.Until != 0 {
+		m.book.SetAlarm(w.Until, id)
+	}
 	m.book.Park(id)
 }
 

@@ -4,7 +4,7 @@ import "fmt"
 
 // Check compares the queues with what the waiters say of themselves.
 func (l *Lot) Check() error {
-	places, queued := 0, map[Object]int64{}
+	places, queued, names := 0, map[Object]int64{}, 0
 	tickets := map[uint64]ID{}
 	for id, w := range l.waiters.All() {
 		if other, taken := tickets[w.Ticket]; taken || w.Ticket == 0 || w.Ticket > l.last {
@@ -18,10 +18,19 @@ func (l *Lot) Check() error {
 			places++
 			queued[a.On]++
 		}
+		for _, n := range w.names() {
+			if _, ok := l.named.Get(naming{n.ID, id}); !ok {
+				return fmt.Errorf("waiter %v is not among those that name %v", id, n.ID)
+			}
+			names++
+		}
 	}
 	if l.places.Len() != places || l.queued.Len() != len(queued) {
 		return fmt.Errorf("%d places of %d objects, should be %d of %d",
 			l.places.Len(), l.queued.Len(), places, len(queued))
+	}
+	if l.named.Len() != names {
+		return fmt.Errorf("%d names of holds, should be %d", l.named.Len(), names)
 	}
 	for on, n := range l.queued.All() {
 		if queued[on] != n {

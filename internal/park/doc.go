@@ -11,6 +11,8 @@
 //  2. Tickets rise: of equal priorities the earlier comes first.
 //  3. Who leaves from the head of a queue may let somebody behind it proceed: Leave
 //     names each such queue.
+//  4. Who names a hold is found by the hold (Naming). Only what waits names any: a hold keeps
+//     no lineage of its wait.
 //
 // The package also has the words that every room shares: ID, Object, Arm, Result, Token,
 // Clock, Code. It is no client API, and it decides nothing: whether an arm can proceed is the

@@ -24,6 +24,8 @@ type Terms struct {
 	Delay int64 // lock-delay of the hold, nanoseconds
 	Note  string
 	Trace string // opaque: the span of the hold
+
+	Lineage *Lineage // of waits only; a hold has none
 }
 
 // NewTerms returns the terms; nil if there are none.
@@ -50,6 +52,7 @@ type Lot struct {
 	// Derived from waiters.
 	places cow.Index[place, ID]
 	queued cow.Index[Object, int64] // places, an object
+	named  cow.Index[naming, struct{}]
 }
 
 // A place is where an arm of a waiter stands.
@@ -88,6 +91,7 @@ func NewLot() Lot {
 		waiters: cow.NewTable[ID, Waiter](),
 		places:  cow.NewIndex[place, ID](),
 		queued:  cow.NewIndex[Object, int64](),
+		named:   cow.NewIndex[naming, struct{}](),
 	}
 }
 
@@ -116,6 +120,9 @@ func (l *Lot) enqueue(id ID, w Waiter) {
 		n, _ := l.queued.Get(a.On)
 		l.queued.Put(a.On, n+1)
 	}
+	for _, n := range w.names() {
+		l.named.Put(naming{n.ID, id}, struct{}{})
+	}
 }
 
 // Leave takes id off all its queues. Then it calls headed for each arm that stood at the
@@ -139,6 +146,9 @@ func (l *Lot) Leave(id ID, headed func(Object, Side)) (w Waiter, ok bool) {
 		} else {
 			l.queued.Delete(a.On)
 		}
+	}
+	for _, n := range w.names() {
+		l.named.Delete(naming{n.ID, id})
 	}
 	for _, i := range heads {
 		headed(w.Arms[i].On, w.Arms[i].Side)
@@ -246,7 +256,7 @@ func (l *Lot) Sum() uint64 { return l.waiters.Sum() }
 func (l *Lot) Copy() Lot {
 	return Lot{
 		waiters: l.waiters.Copy(), last: l.last,
-		places: l.places.Copy(), queued: l.queued.Copy(),
+		places: l.places.Copy(), queued: l.queued.Copy(), named: l.named.Copy(),
 	}
 }
 

@@ -118,6 +118,19 @@ func drawWaiter(t *rapid.T, ticket uint64) park.Waiter {
 			Trace: rapid.SampledFrom([]string{"", "span"}).Draw(t, "trace"),
 		}),
 	}
+	if rapid.Bool().Draw(t, "lineage") {
+		l := &park.Lineage{Site: rapid.SampledFrom([]string{"", "a.go:1"}).Draw(t, "site")}
+		for range rapid.IntRange(0, 3).Draw(t, "named") {
+			n := park.Named{ID: drawID(t), Site: rapid.SampledFrom([]string{"", "b.go:2"}).Draw(t, "site")}
+			if !slices.ContainsFunc(l.Holds, func(o park.Named) bool { return o.ID == n.ID }) {
+				l.Holds = append(l.Holds, n)
+			}
+		}
+		if terms := w.Terms.Get(); !l.Empty() {
+			terms.Lineage = l
+			w.Terms = park.NewTerms(terms)
+		}
+	}
 	for range rapid.IntRange(1, 4).Draw(t, "arms") {
 		w.Arms = append(w.Arms, park.Arm{
 			On: drawObject(t), Shared: rapid.Bool().Draw(t, "shared"), N: 1,
@@ -220,6 +233,7 @@ func compare(t *rapid.T, lot *park.Lot, model *line) {
 			compareQueue(t, lot, model, queue{o, side})
 		}
 	}
+	compareNames(t, lot, model)
 	for s := range park.SessionID(5) {
 		want := 0
 		for _, w := range model.waiting {
@@ -252,8 +266,58 @@ func compareQueue(t *rapid.T, lot *park.Lot, model *line, q queue) {
 		t.Fatalf("the peer of %v on %v is %v %v, should be of %v", peer, q, other, ok, others)
 	}
 	prio, ticket := int32(rapid.IntRange(-1, 1).Draw(t, "prio")), rapid.Uint64Range(1, model.last+1).Draw(t, "ticket")
+	compareNeighbours(t, lot, model, q, prio, ticket)
 	if got, want := lot.Ahead(q.on, q.side, prio, ticket, peer), model.ahead(q, prio, ticket, peer); got != want {
 		t.Fatalf("ahead of (%d, %d) on %v, but for %v: %v, should be %v", prio, ticket, q, peer, got, want)
+	}
+}
+
+// compareNeighbours compares who stands next to a place.
+func compareNeighbours(t *rapid.T, lot *park.Lot, model *line, q queue, prio int32, ticket uint64) {
+	var before, behind park.ID // none is 0
+	for _, id := range model.queue(q) {
+		w := model.waiting[model.find(id)].w
+		switch {
+		case w.Prio > prio || w.Prio == prio && w.Ticket < ticket:
+			before = id
+		case (w.Prio < prio || w.Ticket > ticket) && behind == park.ID{}:
+			behind = id
+		}
+	}
+	got, ok := lot.Before(q.on, q.side, prio, ticket)
+	if ok != (before != park.ID{}) || ok && got != before {
+		t.Fatalf("before (%d, %d) on %v is %v %v, should be %v", prio, ticket, q, got, ok, before)
+	}
+	got, ok = lot.Behind(q.on, q.side, prio, ticket)
+	if ok != (behind != park.ID{}) || ok && got != behind {
+		t.Fatalf("behind (%d, %d) on %v is %v %v, should be %v", prio, ticket, q, got, ok, behind)
+	}
+}
+
+// compareNames compares which waits name which holds.
+func compareNames(t *rapid.T, lot *park.Lot, model *line) {
+	names := 0
+	for session := range park.SessionID(6) {
+		for seq := range park.Seq(10) {
+			hold := park.ID{Session: session, Seq: seq}
+			var want []park.ID
+			for _, w := range model.waiting {
+				if l := w.w.Terms.Get().Lineage; l != nil && slices.ContainsFunc(l.Holds, func(n park.Named) bool { return n.ID == hold }) {
+					want = append(want, w.id)
+				}
+			}
+			slices.SortFunc(want, park.ID.Compare)
+			if got := slices.Collect(lot.Naming(hold)); !slices.Equal(got, want) {
+				t.Fatalf("%v is named by %v, should be by %v", hold, got, want)
+			}
+			if lot.Named(hold) != (len(want) > 0) {
+				t.Fatalf("%v is named: %v, should be by %v", hold, lot.Named(hold), want)
+			}
+			names += len(want)
+		}
+	}
+	if lot.Names() != names {
+		t.Fatalf("%d holds are named, should be %d", lot.Names(), names)
 	}
 }
 

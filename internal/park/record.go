@@ -125,7 +125,11 @@ func (w Waiter) Append(b []byte) []byte {
 	b = wire.AppendInt(b, w.Until)
 	t := w.Terms.Get()
 	b = wire.AppendInt(b, t.Delay)
-	return wire.AppendOptional(wire.AppendString(b, t.Note), t.Trace)
+	b = wire.AppendString(b, t.Note)
+	if t.Lineage.Empty() {
+		return wire.AppendOptional(b, t.Trace)
+	}
+	return AppendLineage(wire.AppendString(b, t.Trace), t.Lineage)
 }
 
 func decodeWaiter(d *wire.Decoder) Waiter {
@@ -136,8 +140,24 @@ func decodeWaiter(d *wire.Decoder) Waiter {
 		Ticket: d.Uint(maxUint),
 		Since:  Clock(d.Int()),
 		Until:  Clock(d.Int()),
-		Terms:  NewTerms(Terms{Delay: d.Int(), Note: d.String(), Trace: d.Optional()}),
+		Terms:  decodeTerms(d),
 	}
+}
+
+// decodeTerms takes the end of a waiter, where there may be a trace or, in records of later
+// versions, a trace that may be empty and a lineage.
+func decodeTerms(d *wire.Decoder) *Terms {
+	t := Terms{Delay: d.Int(), Note: d.String()}
+	if !d.More() {
+		return NewTerms(t)
+	}
+	switch t.Trace = d.String(); {
+	case d.More():
+		t.Lineage = DecodeLineage(d)
+	case t.Trace == "":
+		d.Fail("an empty trace")
+	}
+	return NewTerms(t)
 }
 
 // Save emits the lot's records.

@@ -83,7 +83,7 @@ func (b *Book) checkRequests() error {
 	for s, n := range done {
 		// Those that are kept are the last ones, so of the first of them it is known that those
 		// before it went for their number, or for the bytes of those behind it.
-		first, _, _ := r.ended.Before(ended{s + 1, maxUint})
+		first, _, _ := r.ended.Last(ended{s, 0})
 		if n > KeptRequests || first.n != b.Ended(s)-n+1 {
 			return fmt.Errorf("%d ended requests of session %v are kept, %d ended", n, s, b.Ended(s))
 		}

@@ -131,7 +131,7 @@ func (b *Book) Conclude(id park.ID, k Kept) {
 	r.ended.Put(ended{id.Session, n}, name)
 	st := b.change(id.Session)
 	for st.bytes += int64(len(k.Data)); ; {
-		first, name, _ := r.ended.Before(ended{id.Session + 1, maxUint})
+		first, name, _ := r.ended.Last(ended{id.Session, 0})
 		if first.n == n || first.n > n-min(n, KeptRequests) && st.bytes <= MaxBytes {
 			return
 		}

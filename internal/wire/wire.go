@@ -148,6 +148,9 @@ func (d *Decoder) Optional() string {
 	return d.Text()
 }
 
+// More reports whether anything is left.
+func (d *Decoder) More() bool { return len(d.rest) > 0 }
+
 // Close reports the first fault, bytes left over among them.
 func (d *Decoder) Close() error {
 	if d.err == nil && len(d.rest) > 0 {
