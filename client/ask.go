@@ -103,8 +103,36 @@ func (k *courier) startOn(h *Hold, body *coordv1.Op, gives bool) (*call, error) 
 	return c, nil
 }
 
-// change is start of a change about a hold, whose outcome nobody waits for.
-func (k *courier) change(hold *call, body *coordv1.Op) {
+// change makes a change about a hold, or one that gives it away, and waits for its outcome.
+func (h *Hold) change(ctx context.Context, op string, body *coordv1.Op, gives bool) error {
+	if ctx.Err() != nil {
+		return contextEnded(ctx, op, nil)
+	}
+	k := h.courier
+	c, err := k.startOn(h, body, gives)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	closed := k.draining
+	if gives {
+		closed = k.gone // to give is a way to let go, for which Shutdown waits
+	}
+	o, err := k.outcome(ctx, op, lessee.ClassChange, c, closed)
+	if err != nil {
+		return err
+	}
+	_, err = answer(op, o)
+	if ended := h.ended(); err != nil && ended != nil {
+		if !errors.Is(err, ErrUnknown) || o.Verdict == lessee.Lost {
+			return fmt.Errorf("%s: %w", op, ended) // that is why
+		}
+		return errors.Join(err, ended)
+	}
+	return err
+}
+
+// tellOf is start of a change about a hold, whose outcome nobody waits for.
+func (k *courier) tellOf(hold *call, body *coordv1.Op) {
 	k.mu.Lock()
 	if !k.left {
 		k.lessee.StartOn(hold.id, body)

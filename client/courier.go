@@ -57,10 +57,11 @@ type lostSession struct {
 
 // A call is what a user waits for: the lessee's name for it, and where its outcome goes.
 type call struct {
-	id   lessee.Call
-	hold *Hold               // of a wait: what it will be
-	give *Hold               // of a give: what it gives away
-	done chan lessee.Outcome // has room for the one outcome that is waited for
+	id    lessee.Call
+	hold  *Hold               // of a wait: what it will be
+	wants []*want             // of a wait that chooses: what each arm is for
+	give  *Hold               // of a give: what it gives away
+	done  chan lessee.Outcome // has room for the one outcome that is waited for
 }
 
 // tell never waits: a second outcome is for nobody.
@@ -68,6 +69,14 @@ func (c *call) tell(o lessee.Outcome) {
 	select {
 	case c.done <- o:
 	default:
+	}
+}
+
+// given says that a give has an outcome: what it gave has ended before, if it was given.
+func (c *call) given() {
+	if c.give != nil {
+		c.give.giving.Add(-1)
+		c.give = nil
 	}
 }
 
@@ -210,7 +219,12 @@ func (k *courier) deliver(o lessee.Outcome) {
 	switch o.Verdict {
 	case lessee.Granted:
 		out, _ := o.Body.(*coordv1.Outcome)
+		if i := int(out.GetArm()); i < len(c.wants) {
+			c.hold.want = c.wants[i]
+		}
+		c.hold.id = holdID{k.live.id, out.GetSeq()}
 		c.hold.grant(k.live, Token(out.GetToken()), k.clock.now())
+		c.given()
 		k.held++
 		if k.left { // close has been through the holds
 			k.lose(c.hold, lessee.ReasonClosed)
@@ -232,9 +246,7 @@ func (k *courier) deliver(o lessee.Outcome) {
 // held.
 func (k *courier) conclude(c *call, o lessee.Outcome) {
 	delete(k.calls, o.Call)
-	if c.give != nil {
-		c.give.giving.Add(-1) // it has ended before, if it was given
-	}
+	c.given()
 	if c.hold == nil || c.hold.live == nil {
 		c.tell(o)
 		return
@@ -247,6 +259,12 @@ func (k *courier) conclude(c *call, o lessee.Outcome) {
 
 // lose tells a hold that it is lost. mu is held.
 func (k *courier) lose(h *Hold, reason lessee.Reason) {
+	if h.spent { // it is a cond's: whoever waits there has let go of it
+		if h.release() {
+			k.unhold()
+		}
+		return
+	}
 	if h.lose(lossReason(reason)) {
 		k.unhold()
 	}

@@ -19,6 +19,11 @@ const (
 	KindLock Kind = iota + 1
 	KindSemaphore
 	KindElection
+	KindWaitGroup
+	KindOnce
+	KindCond
+	KindMap
+	KindChan
 )
 
 func (k Kind) String() string {
@@ -29,6 +34,16 @@ func (k Kind) String() string {
 		return "semaphore"
 	case KindElection:
 		return "election"
+	case KindWaitGroup:
+		return "wait group"
+	case KindOnce:
+		return "once"
+	case KindCond:
+		return "cond"
+	case KindMap:
+		return "map"
+	case KindChan:
+		return "channel"
 	default:
 		return "kind " + strconv.Itoa(int(k))
 	}
@@ -77,8 +92,40 @@ type Description struct {
 	Holders []Holder
 	Waiters []Holder // in order; at most 100
 	Waiting int      // all of them
-	Limit   int64    // of a semaphore, in force
-	Held    int64    // of a semaphore's permits
+	Limit   int64    // of a semaphore, in force; a channel's capacity
+	Held    int64    // permits; a channel's elements; what a wait group counts; a map's entries
+	Unacked int64    // of a channel's elements, those received and not acknowledged
+	Bytes   int64    // of elements, of entries, of a once's result
+	Codec   string   // of a channel's elements, of a map's entries
+	State   State    // 0 of most
+}
+
+// A State is one that an object stays in.
+type State uint8
+
+// Wire values; never reordered.
+const (
+	StateClosed   State = iota + 1 // a channel: nothing more is sent
+	StateDone                      // a once: its function has returned
+	StatePanicked                  // a once: its function has panicked
+	StateCut                       // a wait group: a process died before its Done
+)
+
+func (s State) String() string {
+	switch s {
+	case 0:
+		return ""
+	case StateClosed:
+		return "closed"
+	case StateDone:
+		return "done"
+	case StatePanicked:
+		return "panicked"
+	case StateCut:
+		return "cut short"
+	default:
+		return "state " + strconv.Itoa(int(s))
+	}
 }
 
 // Describe returns who holds and who waits, linearizably. [ErrNotFound] if nothing
@@ -117,7 +164,24 @@ func descriptionFrom(d *coordv1.Description) *Description {
 		Waiting: int(d.GetWaiting()),
 		Limit:   d.GetLimit(),
 		Held:    d.GetHeld(),
+		Unacked: d.GetUnacknowledged(),
+		Bytes:   d.GetBytes(),
+		Codec:   d.GetCodec(),
+		State:   State(d.GetState()),
 	}
+}
+
+// Delete removes a stored object: a once, a channel and what is buffered in it, a map, a wait
+// group that was cut short, a semaphore's limit. [ErrBusy] while anyone holds it or waits on
+// it, [ErrNotFound] if there is none.
+func (c *Client) Delete(ctx context.Context, kind Kind, name string) error {
+	op := "delete " + Ref{Kind: kind, Name: name}.String()
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	body := &coordv1.Op{Op: &coordv1.Op_Delete{Delete: &coordv1.Delete{Kind: coordv1.Kind(kind), Name: name}}}
+	_, err := c.courier.ask(ctx, op, lessee.ClassChange, body)
+	return err
 }
 
 func holdersFrom(parties []*coordv1.Party) []Holder {

@@ -23,6 +23,7 @@ type kept struct {
 	mu      sync.Mutex
 	less    sync.Cond // broadcast when a hold is taken out
 	writer  *Hold
+	turned  bool // writer's owner has the turn: not if it came from a cond
 	readers []*Hold
 }
 
@@ -37,7 +38,7 @@ func (s *kept) lock() {
 	locked := false
 	defer s.passTurn(&locked) // if it is refused, by a panic
 	for !locked {
-		s.await(s.lostReader)
+		s.await(s.owed)
 		locked = s.keepWriter(s.courier.acquireForever(s.write))
 	}
 }
@@ -64,9 +65,9 @@ func (s *kept) passTurn(locked *bool) {
 // keepWriter keeps h, or releases it if readers whose holds were lost are still at work.
 func (s *kept) keepWriter(h *Hold) bool {
 	s.mu.Lock()
-	free := len(s.readers) == 0
+	free := len(s.readers) == 0 && s.writer == nil
 	if free {
-		s.writer = h
+		s.writer, s.turned = h, true
 	}
 	s.mu.Unlock()
 	if !free {
@@ -76,17 +77,46 @@ func (s *kept) keepWriter(h *Hold) bool {
 }
 
 func (s *kept) unlock() {
-	s.mu.Lock()
-	h := s.writer
-	s.writer = nil
-	s.less.Broadcast()
-	s.mu.Unlock()
+	h, turned := s.takeWriter()
 	if h == nil {
 		panic(fmt.Sprintf("client: unlock of unlocked %s", s.write.ref))
 	}
 	err := s.courier.drop(h)
-	<-s.turn
+	if turned {
+		<-s.turn
+	}
 	s.courier.complain(err)
+}
+
+// takeWriter takes the write lock's hold out, nil if there is none.
+func (s *kept) takeWriter() (h *Hold, turned bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h, turned = s.writer, s.turned
+	s.writer, s.turned = nil, false
+	s.less.Broadcast()
+	return h, turned
+}
+
+// let takes the hold out for a wait on a cond, which lets go of it: others of the process may
+// lock meanwhile.
+func (s *kept) let() *Hold {
+	h, turned := s.takeWriter()
+	if turned {
+		<-s.turn
+	}
+	return h
+}
+
+// keepAgain keeps the hold that a wait on a cond came to. It has no turn, which somebody may
+// have who waits in the cluster for the very lock.
+func (s *kept) keepAgain(h *Hold) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.writer != nil || len(s.readers) > 0 { // owed since a loss
+		s.less.Wait()
+	}
+	s.writer, s.turned = h, false
 }
 
 func (s *kept) rlock() {
@@ -161,6 +191,8 @@ func (s *kept) lostReader() bool {
 	}
 	return false
 }
+
+func (s *kept) owed() bool { return s.lostReader() || s.lostWriter() }
 
 func (s *kept) lostWriter() bool { return s.writer != nil && s.writer.Err() != nil }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	coordv1 "coordd.dev/api/coord/v1"
-	"coordd.dev/internal/lessee"
 )
 
 // A Leadership is a won Campaign: a [Hold] with a value. It is single use and never
@@ -38,7 +37,7 @@ func (l *Leadership) Proclaim(ctx context.Context, value string) error {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	body := &coordv1.Op{Op: &coordv1.Op_Proclaim{Proclaim: &coordv1.Proclaim{Value: value}}}
-	return l.change(ctx, op, body, false)
+	return l.hold.change(ctx, op, body, false)
 }
 
 // Resign is [Hold.Unlock].
@@ -58,38 +57,9 @@ func (l *Leadership) TransferTo(ctx context.Context, to SessionID) error {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	body := &coordv1.Op{Op: &coordv1.Op_Transfer{Transfer: &coordv1.Transfer{ToSessionId: id}}}
-	err = l.change(ctx, op, body, true)
+	err = l.hold.change(ctx, op, body, true)
 	if errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("%w: no candidate of that session waits", err)
-	}
-	return err
-}
-
-// change makes a change about the leadership, or one that gives it away, and waits for
-// its outcome.
-func (l *Leadership) change(ctx context.Context, op string, body *coordv1.Op, gives bool) error {
-	if ctx.Err() != nil {
-		return contextEnded(ctx, op, nil)
-	}
-	k := l.hold.courier
-	c, err := k.startOn(l.hold, body, gives)
-	if err != nil {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	closed := k.draining
-	if gives {
-		closed = k.gone // to hand over is a way to let go, for which Shutdown waits
-	}
-	o, err := k.outcome(ctx, op, lessee.ClassChange, c, closed)
-	if err != nil {
-		return err
-	}
-	_, err = answer(op, o)
-	if ended := l.hold.ended(); err != nil && ended != nil {
-		if !errors.Is(err, ErrUnknown) || o.Verdict == lessee.Lost {
-			return fmt.Errorf("%s: %w", op, ended) // that is why
-		}
-		return errors.Join(err, ended)
 	}
 	return err
 }

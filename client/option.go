@@ -26,6 +26,13 @@ const (
 	maxNames    = 1024 // of a LockAll
 	maxValue    = 4096 // bytes, of a candidate
 	maxPermits  = 1 << 40
+	maxCapacity = 65_536
+	maxElement  = 64 << 10 // bytes, of an element, of a map's value and of a once's result
+	maxKey      = 1_024    // bytes, of a map's key
+	maxCodec    = 64       // bytes, of a codec's name
+	maxSelect   = 512 << 10
+
+	codecDiffers = -2 // what a mismatch has as value that is about the codec
 )
 
 // An Option configures a client.
@@ -56,6 +63,7 @@ type handleConfig struct {
 	note     string
 	delay    time.Duration
 	priority int
+	codec    Codec // nil is JSON
 }
 
 type option func(*config)
@@ -120,6 +128,12 @@ func WithLockDelay(d time.Duration) HandleOption {
 // WithPriority ranks an Election's candidate; higher first, then FIFO. Default 0.
 func WithPriority(p int) HandleOption {
 	return handleOption(func(c *handleConfig) { c.priority = p })
+}
+
+// WithCodec encodes a Map's or Chan's values; default [JSON]. Its name is stored
+// with the object and another one is refused ([ErrMismatch]).
+func WithCodec(c Codec) HandleOption {
+	return handleOption(func(h *handleConfig) { h.codec = c })
 }
 
 func defaults() config {

@@ -18,8 +18,9 @@ type Session struct {
 func (s Session) Context() context.Context { return s.live.ctx }
 
 // Session is the present session. It changes after a loss.
-func (c *Client) Session() Session {
-	k := c.courier
+func (c *Client) Session() Session { return c.courier.session() }
+
+func (k *courier) session() Session {
 	k.mu.Lock()
 	l := k.live
 	k.mu.Unlock()

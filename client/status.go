@@ -150,6 +150,9 @@ func (r *refused) aboutTheStream() bool {
 func refusal(o *coordv1.Outcome) error {
 	switch o.GetCode() {
 	case coordv1.Code_CODE_BUSY:
+		if o.GetDescription() == nil {
+			return fmt.Errorf("%w: it is used by %d", ErrBusy, o.GetValue())
+		}
 		d := descriptionFrom(o.GetDescription())
 		return &BusyError{Kind: d.Kind, Name: d.Name, Holders: d.Holders, Waiting: d.Waiting}
 	case coordv1.Code_CODE_INVALID:
@@ -158,6 +161,9 @@ func refusal(o *coordv1.Outcome) error {
 		}
 		return ErrInvalid
 	case coordv1.Code_CODE_MISMATCH:
+		if o.GetValue() == codecDiffers {
+			return fmt.Errorf("%w: it was made with another codec", ErrMismatch)
+		}
 		return fmt.Errorf("%w: it was made with limit %d", ErrMismatch, o.GetValue())
 	case coordv1.Code_CODE_LIMIT:
 		return fmt.Errorf("%w: the cluster has %d, as many as it can have; retry later", ErrLimit, o.GetValue())
@@ -165,9 +171,35 @@ func refusal(o *coordv1.Outcome) error {
 		return fmt.Errorf("%w: the session has as many calls as it can have; retry later", ErrLimit)
 	case coordv1.Code_CODE_NOT_FOUND:
 		return ErrNotFound
+	case coordv1.Code_CODE_CLOSED:
+		return ErrClosed
+	case coordv1.Code_CODE_CUT_SHORT:
+		return ErrCutShort
+	case coordv1.Code_CODE_DEADLOCK:
+		return deadlock(o)
 	default:
 		return fmt.Errorf("%w: the cluster answered %v", ErrUnknown, o.GetCode())
 	}
+}
+
+// deadlock is the cycle that the cluster found.
+func deadlock(o *coordv1.Outcome) error {
+	e := &DeadlockError{}
+	for _, w := range o.GetCycle() {
+		wait := Wait{
+			Who:   Holder{Session: sessionID(w.GetSessionId()), Name: w.GetWho().GetName(), Metadata: w.GetWho().GetMetadata(), Note: w.GetNote()},
+			Wants: refFrom(w.GetWants()),
+		}
+		for _, r := range w.GetHolds() {
+			wait.Holds = append(wait.Holds, refFrom(r))
+		}
+		e.Cycle = append(e.Cycle, wait)
+	}
+	return e
+}
+
+func refFrom(r *coordv1.Ref) Ref {
+	return Ref{Kind: Kind(r.GetKind()), Name: r.GetName(), At: r.GetSite()}
 }
 
 // verdict is what an outcome means to the lessee.

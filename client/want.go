@@ -195,7 +195,7 @@ func (k *courier) acquireForever(w *want) *Hold {
 		case err == nil:
 			return h
 		case errors.Is(err, ErrClientClosed):
-			k.park(w)
+			k.park(w.ref)
 		case errors.Is(err, ErrLimit):
 			k.conn.pause(context.Background(), b, err)
 		default:
@@ -224,9 +224,9 @@ func (k *courier) tryForBool(w *want) *Hold {
 }
 
 // park never returns: the calls of sync have no way to say that the client was closed.
-func (k *courier) park(w *want) {
+func (k *courier) park(ref Ref) {
 	k.parked.Do(func() {
-		k.cfg.network.logger.Warn("client is closed: its sync-shaped calls wait for ever", "first", w.ref.String())
+		k.cfg.network.logger.Warn("client is closed: its sync-shaped calls wait for ever", "first", ref.String())
 	})
 	select {}
 }

@@ -11,8 +11,9 @@ type call struct {
 	class Class // 0 of Leave
 	phase phase
 	body  any
-	on    *call // the hold that it is about, of StartOn and StartGive
-	gives bool  // Done, it ends that hold too: StartGive
+	on    *call // the hold that it is about, of StartOn, StartGive and StartAwait
+	gives bool  // Done or Granted, it ends that hold too: StartGive, StartAwait
+	again any   // of StartAwait: its body once the hold is gone
 
 	seq    uint64 // in phases sent, held and limbo (there: of the old session)
 	endSeq uint64 // of its End; 0: not sent in this session
@@ -91,6 +92,14 @@ func (l *Lessee) StartGive(hold Call, body any) Call {
 	return l.startOn(&call{class: ClassChange, body: body, on: l.calls[hold], gives: true})
 }
 
+// StartAwait is Start of a wait that lets go of a hold when it begins to wait, and comes to
+// another: Granted, the first hold is Ended just before. Once the first is gone in any other
+// way, or may be, or the wait is asked anew, it is a wait like any other with the body again.
+// Refused, it may still have the first, which is then to be given to End.
+func (l *Lessee) StartAwait(hold Call, body, again any) Call {
+	return l.startOn(&call{class: ClassWait, body: body, on: l.calls[hold], gives: true, again: again})
+}
+
 func (l *Lessee) startOn(c *call) Call {
 	if c.on.holding() && !c.on.ending {
 		return l.start(c)
@@ -164,8 +173,8 @@ func (l *Lessee) unsent(c *call) bool {
 
 // finish gives c its final outcome and forgets it.
 func (l *Lessee) finish(c *call, o Outcome) {
-	if c.gives && o.Verdict == Done && c.on.holding() && !c.on.ending {
-		l.finish(c.on, Outcome{Verdict: Ended})
+	if o.Verdict == Done {
+		l.given(c)
 	}
 	l.unlink(c)
 	l.release(c)
@@ -175,6 +184,23 @@ func (l *Lessee) finish(c *call, o Outcome) {
 	o.Call = c.id
 	l.out = append(l.out, o)
 	l.loseDenied(c.on)
+}
+
+// given ends the hold that c has given away, if it is one that gives.
+func (l *Lessee) given(c *call) {
+	if c.gives && c.on.holding() && !c.on.ending {
+		l.finish(c.on, Outcome{Verdict: Ended})
+	}
+}
+
+// onItsOwn makes of a wait that was to let go of a hold one that has none. If the hold is
+// there still it is ended: behind the wait, which then is granted what it frees.
+func (l *Lessee) onItsOwn(c *call) {
+	hold := c.on
+	c.body, c.again, c.on, c.gives = c.again, nil, nil, false
+	if hold.holding() {
+		l.End(hold.id)
+	}
 }
 
 // unlink takes c off its list.
@@ -213,6 +239,9 @@ func (l *Lessee) askAnew(c *call) {
 	l.unlink(c)
 	l.release(c)
 	c.phase = queued
+	if c.again != nil {
+		l.onItsOwn(c)
+	}
 	l.loseDenied(c.on)
 	if c.on != nil && (!c.on.holding() || c.on.ending) {
 		l.finish(c, c.on.lostOutcome())

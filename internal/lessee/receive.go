@@ -92,8 +92,9 @@ func (l *Lessee) answerSent(c *call, a Answer) {
 }
 
 func (l *Lessee) granted(c *call, body any) {
+	l.given(c)
 	c.phase = held
-	c.body = nil // it will not be asked anew
+	c.body, c.again, c.on, c.gives = nil, nil, nil, false // it will not be asked anew
 	l.session.held++
 	l.out = append(l.out, Outcome{Call: c.id, Verdict: Granted, Body: body})
 	if l.session.revoked {

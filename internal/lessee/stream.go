@@ -176,7 +176,12 @@ func (l *Lessee) Frame(max int) (f Frame, ok bool) {
 // dropMoot ends a change that is to be sent again, and so was never done, if the hold that
 // it is about was revoked or given away meanwhile.
 func (l *Lessee) dropMoot(seq uint64) {
-	if c := l.session.ops[seq]; c != nil && c.seq == seq && c.on != nil && !c.on.holding() {
+	c := l.session.ops[seq]
+	switch {
+	case c == nil || c.seq != seq || c.on == nil || c.on.holding():
+	case c.again != nil:
+		l.onItsOwn(c)
+	default:
 		l.finish(c, c.on.lostOutcome())
 	}
 }
@@ -196,8 +201,12 @@ func (l *Lessee) nextNew() *call {
 		default:
 			l.queue.remove(c)
 		}
-		if c.phase == queued && c.on != nil && !c.on.holding() {
-			l.finish(c, c.on.lostOutcome()) // revoked or given away meanwhile
+		switch { // the hold was revoked or given away meanwhile
+		case c.phase != queued || c.on == nil || c.on.holding():
+		case c.again != nil:
+			l.onItsOwn(c)
+		default:
+			l.finish(c, c.on.lostOutcome())
 			continue
 		}
 		return c
