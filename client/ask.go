@@ -13,18 +13,28 @@ import (
 
 // ask makes a call that leaves no hold, and returns what came of it.
 func (k *courier) ask(ctx context.Context, op string, class lessee.Class, body *coordv1.Op) (*coordv1.Outcome, error) {
+	out, _, err := k.askIn(ctx, op, class, body)
+	return out, err
+}
+
+// askIn is ask that says in which session the call was done: nil if that is lost.
+func (k *courier) askIn(ctx context.Context, op string, class lessee.Class, body *coordv1.Op) (*coordv1.Outcome, *live, error) {
 	if ctx.Err() != nil {
-		return nil, contextEnded(ctx, op, nil)
+		return nil, nil, contextEnded(ctx, op, nil)
 	}
 	c := &call{done: make(chan lessee.Outcome, 1)}
 	if err := k.start(class, body, c); err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
+		return nil, nil, fmt.Errorf("%s: %w", op, err)
 	}
 	o, err := k.outcome(ctx, op, class, c, k.draining)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return answer(op, o)
+	out, err := answer(op, o)
+	if o.Left {
+		return out, nil, err
+	}
+	return out, c.in, err
 }
 
 // outcome waits for what comes of a call that leaves no hold: as long as ctx, and until

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -54,6 +55,9 @@ var errTimer = errors.New("timer")
 func (k *courier) choose(ctx context.Context, arms []*arm, terms *coordv1.Wait, timer <-chan time.Time) (choice, error) {
 	op := opOfArms(arms)
 	from := origin{ctx: ctx}
+	runtime.Callers(3, from.callers[:])
+	from.name(ctx, k)
+	terms.Lineage, terms.Site = from.lineage, from.site
 	for b := newBackOff(); ; {
 		h := newHold(k, arms[0].want, from)
 		for _, a := range arms {

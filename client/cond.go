@@ -128,11 +128,12 @@ func (c *Cond) await(ctx context.Context, h *Hold) (*Hold, error) {
 	from := origin{ctx: ctx}
 	runtime.Callers(3, from.callers[:])
 	k, lock := h.courier, c.mutex.kept.write
+	from.name(ctx, k)
 	next := newHold(k, lock, from)
 	body := &coordv1.Op{Op: &coordv1.Op_CondWait{CondWait: &coordv1.CondWait{
-		Name: c.ref.Name, Lock: lock.ref.Name, Note: c.cfg.note,
+		Name: c.ref.Name, Lock: lock.ref.Name, Note: c.cfg.note, Lineage: from.lineage, Site: from.site,
 	}}}
-	if err := k.startAwait(h, body, lock.op(false, nil), &next.call); err != nil {
+	if err := k.startAwait(h, body, lock.op(false, &from), &next.call); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ref, err)
 	}
 	for b := newBackOff(); ; {
@@ -148,7 +149,7 @@ func (c *Cond) await(ctx context.Context, h *Hold) (*Hold, error) {
 		k.release(next)
 		k.conn.pause(ctx, b, lost)
 		next = newHold(k, lock, from)
-		if err := k.start(lessee.ClassWait, lock.op(false, nil), &next.call); err != nil {
+		if err := k.start(lessee.ClassWait, lock.op(false, &from), &next.call); err != nil {
 			return nil, fmt.Errorf("%s: %w", c.ref, err)
 		}
 	}

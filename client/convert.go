@@ -128,6 +128,12 @@ func opOf(op *lessee.Op) *coordv1.Op {
 		about.Proclaim.Target = op.Target
 	case *coordv1.Op_Transfer:
 		about.Transfer.Target = op.Target
+	case *coordv1.Op_Complete:
+		about.Complete.Target = op.Target
+	case *coordv1.Op_Acknowledge:
+		about.Acknowledge.Target = op.Target
+	case *coordv1.Op_CondWait:
+		about.CondWait.Target = op.Target
 	}
 	return out
 }

@@ -20,7 +20,7 @@ func TestLargeFrames(t *testing.T) {
 	for seq := uint64(10); seq < 10+maxFrameOps; seq++ {
 		op := lessee.Op{Seq: seq, Do: lessee.DoEnd, Target: 1}
 		if seq%2 == 0 {
-			op = lessee.Op{Seq: seq, Do: lessee.DoBody, Body: lockWant(strings.Repeat("x", maxName), false, note).op(false, nil)}
+			op = lessee.Op{Seq: seq, Do: lessee.DoBody, Body: lockWant(strings.Repeat("x", maxName), false, note).op(false, &origin{})}
 		}
 		f.Ops = append(f.Ops, op)
 	}

@@ -61,6 +61,7 @@ type call struct {
 	hold  *Hold               // of a wait: what it will be
 	wants []*want             // of a wait that chooses: what each arm is for
 	give  *Hold               // of a give: what it gives away
+	in    *live               // of one that leaves no hold: the session when it had its outcome
 	done  chan lessee.Outcome // has room for the one outcome that is waited for
 }
 
@@ -248,6 +249,7 @@ func (k *courier) conclude(c *call, o lessee.Outcome) {
 	delete(k.calls, o.Call)
 	c.given()
 	if c.hold == nil || c.hold.live == nil {
+		c.in = k.live
 		c.tell(o)
 		return
 	}

@@ -24,6 +24,7 @@ const (
 	maxName     = 256  // bytes
 	maxMetadata = 4096 // bytes, of a session and of a note
 	maxNames    = 1024 // of a LockAll
+	maxLineage  = 64   // holds that a wait is made under
 	maxValue    = 4096 // bytes, of a candidate
 	maxPermits  = 1 << 40
 	maxCapacity = 65_536

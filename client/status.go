@@ -188,7 +188,7 @@ func deadlock(o *coordv1.Outcome) error {
 	for _, w := range o.GetCycle() {
 		wait := Wait{
 			Who:   Holder{Session: sessionID(w.GetSessionId()), Name: w.GetWho().GetName(), Metadata: w.GetWho().GetMetadata(), Note: w.GetNote()},
-			Wants: refFrom(w.GetWants()),
+			Wants: refFrom(w.GetWants()), Skipped: int(w.GetSkipped()),
 		}
 		for _, r := range w.GetHolds() {
 			wait.Holds = append(wait.Holds, refFrom(r))

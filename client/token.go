@@ -5,7 +5,10 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+
+	coordv1 "coordd.dev/api/coord/v1"
 )
 
 // A Token is a fencing token: of two exclusive holds of one name the later has the
@@ -73,6 +76,28 @@ func carrying(ctx context.Context, h *Hold) context.Context {
 		ctx = ContextWithToken(ctx, h.token)
 	}
 	return ctx
+}
+
+// name adds what ctx carries to where a wait comes from: of the holds in it those of this
+// cluster that are surely held, the latest.
+func (o *origin) name(ctx context.Context, k *courier) {
+	for l := lineageOf(ctx); l != nil && len(o.lineage) < maxLineage; l = l.rest {
+		h := l.hold
+		if h.courier.conn != k.conn || h.id.seq == 0 || h.ended() != nil || o.names(h.id) {
+			continue
+		}
+		o.lineage = append(o.lineage, &coordv1.NamedHold{SessionId: h.id.session, Seq: h.id.seq, Site: h.from.at()})
+	}
+	if len(o.lineage) > 0 {
+		o.site = o.at()
+	}
+}
+
+// names reports whether a hold is named already.
+func (o *origin) names(id holdID) bool {
+	return slices.ContainsFunc(o.lineage, func(n *coordv1.NamedHold) bool {
+		return n.GetSessionId() == id.session && n.GetSeq() == id.seq
+	})
 }
 
 // selfCycle returns a *DeadlockError if ctx carries a hold that would have to be

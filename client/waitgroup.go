@@ -39,9 +39,13 @@ func (wg *WaitGroup) Done() { wg.Add(-1) }
 // Go is Add(1), then f in a goroutine of this process, then Done. f must not panic, as in
 // sync: that ends the process, and so cuts the group.
 func (wg *WaitGroup) Go(f func()) {
-	wg.Add(1)
+	var in *live
+	wg.courier.forever(wg.ref, func(ctx context.Context) (err error) {
+		in, err = wg.add(ctx, 1)
+		return err
+	})
 	go func() {
-		defer wg.Done()
+		defer wg.doneIn(in)
 		f()
 	}()
 }
@@ -52,27 +56,45 @@ func (wg *WaitGroup) Wait() { wg.courier.forever(wg.ref, wg.WaitContext) }
 
 // AddContext is Add with a ctx. A negative counter is [ErrInvalid], and nothing is changed.
 func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
+	_, err := wg.add(ctx, delta)
+	return err
+}
+
+// add is AddContext. It returns the session that has added, nil if that is lost.
+func (wg *WaitGroup) add(ctx context.Context, delta int) (*live, error) {
 	op := fmt.Sprintf("add %d to %s", delta, wg.ref)
 	if err := checkName(wg.ref.Name); err != nil {
-		return fmt.Errorf("%s: %w", op, err)
+		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	_, err := wg.courier.ask(ctx, op, lessee.ClassChange, &coordv1.Op{Op: &coordv1.Op_Add{
+	_, in, err := wg.courier.askIn(ctx, op, lessee.ClassChange, &coordv1.Op{Op: &coordv1.Op_Add{
 		Add: &coordv1.Add{Name: wg.ref.Name, Delta: int64(delta)},
 	}})
 	if errors.Is(err, ErrInvalid) && delta < 0 {
-		return fmt.Errorf("%s: %w: negative counter", op, ErrInvalid)
+		return nil, fmt.Errorf("%s: %w: negative counter", op, ErrInvalid)
 	}
-	return err
+	return in, err
+}
+
+// doneIn is Done of an Add in a session. If that is lost the cluster has returned the Add, and
+// a Done would settle somebody else's.
+func (wg *WaitGroup) doneIn(in *live) {
+	if in != nil && !in.over() {
+		wg.Done()
+	}
 }
 
 // GoContext gives f a ctx that ends also with the session. f runs if the error is nil.
 func (wg *WaitGroup) GoContext(ctx context.Context, f func(ctx context.Context)) error {
-	if err := wg.AddContext(ctx, 1); err != nil {
+	in, err := wg.add(ctx, 1)
+	if err != nil {
 		return err
 	}
 	session := wg.courier.session().Context()
+	if in != nil {
+		session = in.ctx
+	}
 	go func() {
-		defer wg.Done()
+		defer wg.doneIn(in)
 		inner, cancel := context.WithCancelCause(ctx)
 		defer cancel(context.Canceled)
 		defer context.AfterFunc(session, func() { cancel(context.Cause(session)) })()

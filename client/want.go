@@ -73,13 +73,14 @@ type waitOp struct {
 	of coordv1.Op_Wait
 }
 
-// op is the call for w; trace is the context of its span, nil for none.
-func (w *want) op(try bool, trace []byte) *coordv1.Op {
+// op is the call for w, made from somewhere.
+func (w *want) op(try bool, from *origin) *coordv1.Op {
 	o := &waitOp{}
 	o.of.Wait = w.wait
-	if try || trace != nil {
+	if try || from.trace != nil || from.lineage != nil {
 		o.of.Wait = proto.CloneOf(w.wait)
-		o.of.Wait.Try, o.of.Wait.Trace = try, trace
+		o.of.Wait.Try, o.of.Wait.Trace = try, from.trace
+		o.of.Wait.Lineage, o.of.Wait.Site = from.lineage, from.site
 	}
 	o.op.Op = &o.of
 	return &o.op
@@ -106,6 +107,7 @@ func (k *courier) acquire(ctx context.Context, w *want, try bool) (*Hold, error)
 	case err != nil:
 		return nil, err
 	}
+	from.name(ctx, k)
 	t := startTracing(ctx, w)
 	if from.trace = t.context(); from.trace != nil {
 		from.ctx = t.ctx
@@ -134,7 +136,7 @@ func (k *courier) obtain(ctx context.Context, h *Hold, try bool) (*Hold, error) 
 
 // await starts the wait that h is to be, and returns nil when it is granted.
 func (k *courier) await(ctx context.Context, h *Hold, try bool) error {
-	if err := k.start(lessee.ClassWait, h.want.op(try, h.from.trace), &h.call); err != nil {
+	if err := k.start(lessee.ClassWait, h.want.op(try, &h.from), &h.call); err != nil {
 		return fmt.Errorf("%s: %w", h.want.ref, err)
 	}
 	var patience <-chan time.Time

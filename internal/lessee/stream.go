@@ -103,7 +103,7 @@ func (l *Lessee) settleLimbo(a Attached) {
 		case a.ReplacedGone:
 			l.finish(c, Outcome{Verdict: Unknown})
 		case named && (r.Verdict == Done || r.Verdict == Refused):
-			l.finish(c, Outcome{Verdict: r.Verdict, Body: r.Body})
+			l.finish(c, Outcome{Verdict: r.Verdict, Left: true, Body: r.Body})
 		case named && (r.Verdict == Over || r.Verdict == Ended), !named && c.seq > a.ReplacedLast:
 			l.neverDone(c)
 		default:

@@ -63,6 +63,7 @@ type Outcome struct {
 	Call    Call
 	Verdict Verdict
 	Reason  Reason // of Lost
+	Left    bool   // of Done: it is what a session left that is lost
 	Body    any
 }
 

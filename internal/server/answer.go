@@ -33,6 +33,7 @@ type outcome struct {
 	value       int64
 	description *machine.Description
 	entries     *machine.Entries
+	cycle       []machine.CycleWait
 	waitedFor   string
 	data        string
 	arm         uint32
@@ -43,13 +44,16 @@ func outcomeFrom(e *machine.Event) outcome {
 	return outcome{
 		seq: e.Seq, code: e.Code, token: e.Token,
 		arm: uint32(e.Arm), value: e.Value, description: e.Description, waitedFor: e.Waited,
-		data: e.Data, entries: e.Entries,
+		data: e.Data, entries: e.Entries, cycle: e.Cycle,
 	}
 }
 
 // size estimates bytes.
 func (o *outcome) size() int {
 	n := outcomeBytes + len(o.data)
+	for i := range o.cycle {
+		n += partyBytes*(1+len(o.cycle[i].Holds)) + len(o.cycle[i].Who) + len(o.cycle[i].Note)
+	}
 	if o.entries != nil {
 		for _, p := range o.entries.Pairs {
 			n += len(p.Key) + len(p.Value) + entryBytes
@@ -110,6 +114,9 @@ func outcomesOf(batch []outcome) (*coordv1.AttachResponse, []outcome) {
 			to.Description = descriptionOf(from.description)
 		}
 		to.WaitedFor, to.Data = bytesOf(from.waitedFor), bytesOf(from.data)
+		for i := range from.cycle {
+			to.Cycle = append(to.Cycle, cycleWaitOf(&from.cycle[i]))
+		}
 		if from.entries != nil {
 			to.Entries = entriesOf(from.entries)
 		}
@@ -125,6 +132,20 @@ func bytesOf(s string) []byte {
 		return nil
 	}
 	return []byte(s)
+}
+
+func cycleWaitOf(w *machine.CycleWait) *coordv1.CycleWait {
+	out := &coordv1.CycleWait{
+		SessionId: uint64(w.ID.Session), Who: whoOf(w.Who), Note: w.Note, Wants: refOf(w.Wants), Skipped: int64(w.Skipped),
+	}
+	for _, r := range w.Holds {
+		out.Holds = append(out.Holds, refOf(r))
+	}
+	return out
+}
+
+func refOf(r machine.Ref) *coordv1.Ref {
+	return &coordv1.Ref{Kind: coordv1.Kind(r.On.Kind), Name: r.On.Name, Site: r.Site}
 }
 
 func entriesOf(e *machine.Entries) *coordv1.MapEntries {

@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/sha256"
 	"math"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -226,6 +227,7 @@ func convertCondWait(out *machine.Op, in *coordv1.CondWait, arms []park.Arm) []p
 	out.Wait = machine.Wait{
 		Arms: arms[len(arms)-1 : len(arms) : len(arms)], Commit: park.Any,
 		Limit: nanos(in.GetWaitLimit()), Note: clip(in.GetNote(), machine.MaxNote), Trace: traceOf(in.GetTrace()),
+		Lineage: lineageOf(in.GetLineage(), in.GetSite()),
 	}
 	return arms
 }
@@ -249,6 +251,28 @@ func convertWait(out *machine.Wait, in *coordv1.Wait) {
 	out.Limit = nanos(in.GetWaitLimit())
 	out.Note = clip(in.GetNote(), machine.MaxNote)
 	out.Trace = traceOf(in.GetTrace())
+	out.Lineage = lineageOf(in.GetLineage(), in.GetSite())
+}
+
+// lineageOf is what a wait is made under, nil if nothing. Where a program's file is too far
+// down the end of its name says most.
+func lineageOf(holds []*coordv1.NamedHold, site string) *park.Lineage {
+	if len(holds) == 0 {
+		return nil
+	}
+	out := &park.Lineage{Site: tail(site), Holds: make([]park.Named, 0, min(len(holds), park.MaxLineage+1))}
+	for _, h := range holds[:min(len(holds), park.MaxLineage+1)] {
+		out.Holds = append(out.Holds, park.Named{
+			ID:   park.ID{Session: park.SessionID(h.GetSessionId()), Seq: park.Seq(h.GetSeq())},
+			Site: tail(h.GetSite()),
+		})
+	}
+	return out
+}
+
+// tail is the end of a site that may be kept.
+func tail(site string) string {
+	return strings.ToValidUTF8(site[len(site)-min(len(site), park.MaxSite):], "")
 }
 
 // traceOf takes no trace for one that it does not understand: it is not worth a refusal.

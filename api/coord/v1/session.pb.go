@@ -3052,8 +3052,10 @@ type CycleWait struct {
 	Who       *Who                   `protobuf:"bytes,2,opt,name=who,proto3" json:"who,omitempty"`
 	Note      string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
 	// What it keeps until its wait ends.
-	Holds         []*Ref `protobuf:"bytes,4,rep,name=holds,proto3" json:"holds,omitempty"`
-	Wants         *Ref   `protobuf:"bytes,5,opt,name=wants,proto3" json:"wants,omitempty"`
+	Holds []*Ref `protobuf:"bytes,4,rep,name=holds,proto3" json:"holds,omitempty"`
+	Wants *Ref   `protobuf:"bytes,5,opt,name=wants,proto3" json:"wants,omitempty"`
+	// How many waits between this one and the next are not told.
+	Skipped       int64 `protobuf:"varint,6,opt,name=skipped,proto3" json:"skipped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3121,6 +3123,13 @@ func (x *CycleWait) GetWants() *Ref {
 		return x.Wants
 	}
 	return nil
+}
+
+func (x *CycleWait) GetSkipped() int64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
 }
 
 // Ref names an object, and where in a program it was asked for.
@@ -4353,14 +4362,15 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\bMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"\xa9\x01\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\xc3\x01\n" +
 	"\tCycleWait\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x1f\n" +
 	"\x03who\x18\x02 \x01(\v2\r.coord.v1.WhoR\x03who\x12\x12\n" +
 	"\x04note\x18\x03 \x01(\tR\x04note\x12#\n" +
 	"\x05holds\x18\x04 \x03(\v2\r.coord.v1.RefR\x05holds\x12#\n" +
-	"\x05wants\x18\x05 \x01(\v2\r.coord.v1.RefR\x05wants\"Q\n" +
+	"\x05wants\x18\x05 \x01(\v2\r.coord.v1.RefR\x05wants\x12\x18\n" +
+	"\askipped\x18\x06 \x01(\x03R\askipped\"Q\n" +
 	"\x03Ref\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
