@@ -17,7 +17,7 @@ import (
 // environment the answers are written instead of compared: read the diff.
 //
 //	new [ttl=10s] [endearly=1s]
-//	start wait|read|change NAME      starton|give HOLD NAME      end NAME      leave NAME
+//	start wait|read|change NAME      starton|give HOLD NAME      await HOLD NAME AGAIN      end NAME      leave NAME
 //	connect TIME      attached TIME SESSION last=N [epoch=N] [oldlast=N] [gone] [SEQ=VERDICT...]
 //	disconnect [epoch=N]      frame [max=N]      receive TIME [epoch=N] SEQ=VERDICT...
 //	renew TIME      renewed TIME start=TIME [session=N] ok|over|revoked
@@ -174,7 +174,7 @@ func (h *history) run(line string) string {
 			TTL:      in.duration("ttl", "10s"),
 			EndEarly: in.duration("endearly", "0s"),
 		})
-	case "start", "starton", "give", "end", "leave":
+	case "start", "starton", "give", "await", "end", "leave":
 		h.call(verb, in)
 	case "connect", "attached", "disconnect", "frame", "receive":
 		out = h.stream(verb, in)
@@ -202,6 +202,12 @@ func (h *history) call(verb string, in *input) {
 	case "give":
 		hold := h.calls[in.next()]
 		c = h.l.StartGive(hold, in.words[0])
+	case "await": // a hold, the name, which is its body, and the body for when it is on its own
+		hold := h.calls[in.next()]
+		body := in.next()
+		c = h.l.StartAwait(hold, body, in.next())
+		h.calls[body], h.names[c] = c, body
+		return
 	case "end":
 		h.l.End(h.calls[in.next()])
 		return
