@@ -66,7 +66,8 @@ func Hear(responses ...*coordv1.WatchResponse) (told []Leader) {
 		return true
 	}}
 	for _, r := range responses {
-		o.hear(r)
+		o.hear(r) //nolint:errcheck // it has none
+		o.after = max(o.after, r.GetRevision())
 	}
 	return told
 }

@@ -2,18 +2,12 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"sync"
-	"time"
 
 	coordv1 "coordd.dev/api/coord/v1"
 )
-
-// outOfReach is after how long without the cluster an observer says so.
-const outOfReach = time.Second
 
 // Observe yields the present state, then every change in order, vacancy included. It
 // rides out reconnects; Leader.Missed counts what a gap cost. An error is the last
@@ -68,85 +62,25 @@ func (k *courier) untilDraining(ctx context.Context) (inner context.Context, sto
 // An observer turns the changes of an election into the states that it has, and tells
 // each once.
 type observer struct {
-	name  string
-	conn  *conn
-	reach reach
+	watcher
 	yield func(Leader, error) bool
 
-	after  uint64 // everything up to this revision was told
 	told   bool   // something was
 	last   Leader // what was told last
 	missed uint64 // since then
-	ended  bool   // the loop has
 }
 
 func newObserver(e *Election, yield func(Leader, error) bool) *observer {
-	return &observer{
-		name: e.name, conn: e.courier.conn, yield: yield,
-		reach: reach{logger: e.courier.cfg.network.logger.With("election", e.name)},
+	o := &observer{watcher: newWatcher(e.courier, e.ref()), yield: yield}
+	o.heard, o.lost = o.hear, func() error {
+		o.after, o.missed = 0, o.missed+1
+		return nil
 	}
-}
-
-// run watches for as long as it can. It returns nil when the loop has ended.
-func (o *observer) run(ctx context.Context) error {
-	defer o.reach.stop()
-	for b := newBackOff(); ; {
-		heard, err := o.watch(ctx)
-		if heard {
-			b.reset()
-		}
-		switch r := (*refused)(nil); {
-		case o.ended:
-			return nil
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.As(err, &r) && r.reason == coordv1.Reason_REASON_INVALID && o.after > 0:
-			o.after, o.missed = 0, o.missed+1 // the cluster has another past
-		case errors.As(err, &r) && r.final():
-			return r
-		default:
-			o.reach.lost()
-			o.conn.pause(ctx, b, err)
-		}
-	}
-}
-
-// watch tells what one stream brings until it ends, and reports whether it brought
-// anything.
-func (o *observer) watch(ctx context.Context) (heard bool, err error) {
-	l, err := o.conn.leader(ctx)
-	if err != nil {
-		return false, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := coordv1.NewInspectServiceClient(l.cc).Watch(ctx, &coordv1.WatchRequest{
-		Kind: coordv1.Kind_KIND_ELECTION, Name: o.name, After: o.after,
-	})
-	for err == nil && !o.ended {
-		var resp *coordv1.WatchResponse
-		if resp, err = stream.Recv(); err == nil {
-			heard = true
-			o.reach.found()
-			o.hear(resp)
-		}
-	}
-	if err == nil {
-		return heard, nil
-	}
-	r := refusedBy(err)
-	switch {
-	case ctx.Err() != nil, r.final():
-	case r.aboutTheLink():
-		o.conn.failed(l, r.leader())
-	case r.aboutTheStream():
-		o.conn.suspect(l)
-	}
-	return heard, r
+	return o
 }
 
 // hear takes one response.
-func (o *observer) hear(resp *coordv1.WatchResponse) {
+func (o *observer) hear(resp *coordv1.WatchResponse) error {
 	o.missed += resp.GetSkipped()
 	if p := resp.GetPresent(); p != nil {
 		if now := o.present(p); !o.told || !now.same(o.last) {
@@ -158,7 +92,7 @@ func (o *observer) hear(resp *coordv1.WatchResponse) {
 			o.tell(now)
 		}
 	}
-	o.after = max(o.after, resp.GetRevision())
+	return nil
 }
 
 // same reports whether two states are one, by what an observer sees.
@@ -197,7 +131,7 @@ func (o *observer) changed(c *coordv1.ObjectChange) (now Leader, ok bool) {
 		now = o.last
 		now.Vacant = true
 		return now, term == o.last.Term && !o.last.Vacant && c.GetEndReason() != coordv1.EndReason_END_REASON_TRANSFERRED
-	case coordv1.ChangeType_CHANGE_TYPE_UNSPECIFIED, coordv1.ChangeType_CHANGE_TYPE_RESIZED:
+	default: // not of an election
 	}
 	return Leader{}, false
 }
@@ -210,51 +144,4 @@ func (o *observer) tell(now Leader) {
 	o.told, o.last = true, now
 	now.Missed, o.missed = o.missed, 0
 	o.ended = !o.yield(now, nil)
-}
-
-// A reach says, in the client's log, when the cluster has been out of an observer's reach
-// for a while, and when it is back.
-type reach struct {
-	logger *slog.Logger
-	cut    context.CancelFunc // nil while it is in reach
-	said   bool
-	wg     sync.WaitGroup
-}
-
-// lost says so, unless found comes soon. Later calls do nothing.
-func (r *reach) lost() {
-	if r.cut != nil {
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r.cut = cancel
-	r.wg.Go(func() {
-		t := time.NewTimer(outOfReach)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			r.said = true
-			r.logger.Warn("observer out of reach of the cluster")
-		case <-ctx.Done():
-		}
-	})
-}
-
-func (r *reach) found() {
-	if r.cut == nil {
-		return
-	}
-	r.stop()
-	if r.said {
-		r.said = false
-		r.logger.Info("observer in reach of the cluster again")
-	}
-}
-
-func (r *reach) stop() {
-	if r.cut != nil {
-		r.cut()
-		r.cut = nil
-	}
-	r.wg.Wait()
 }

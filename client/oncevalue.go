@@ -8,7 +8,7 @@ import (
 	"reflect"
 )
 
-// OnceFunc, OnceValue and OnceValues are sync's with a client and a name before. The
+// OnceFunc is sync's with a client and a name before, as [OnceValue] and [OnceValues] are. The
 // results are stored (JSON, at most 64 KiB) and f's panic too, as text. A result of
 // type error keeps its text, not its identity. Once known, the answer is local.
 func OnceFunc(c *Client, name string, f func()) func() {

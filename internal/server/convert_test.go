@@ -16,6 +16,7 @@ import (
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
 	"coordd.dev/raftstore"
+	"coordd.dev/table"
 )
 
 // The shell converts by number: names must agree, and none may be missing on the wire.
@@ -26,20 +27,37 @@ func TestEnumsAgree(t *testing.T) {
 		"CODE_LIMIT": park.Limit, "CODE_FULL": park.Full, "CODE_NOT_FOUND": park.NotFound,
 		"CODE_TIMED_OUT": park.TimedOut, "CODE_RECALLED": park.Recalled,
 		"CODE_REVOKED": park.Revoked, "CODE_ENDED": park.Ended,
+		"CODE_CLOSED": park.Closed, "CODE_CUT_SHORT": park.CutShort, "CODE_DEADLOCK": park.Deadlock,
 	})
 	equal(t, coordv1.Kind_name, map[string]park.Kind{
 		"KIND_LOCK": park.KindLock, "KIND_SEMAPHORE": park.KindSemaphore, "KIND_ELECTION": park.KindElection,
+		"KIND_WAIT_GROUP": park.KindWaitGroup, "KIND_ONCE": park.KindOnce, "KIND_COND": park.KindCond,
+		"KIND_MAP": park.KindMap, "KIND_CHAN": park.KindChan,
 	})
 	equal(t, coordv1.EndReason_name, map[string]machine.Ending{
 		"END_REASON_RELEASED": machine.EndReleased, "END_REASON_EXPIRED": machine.EndExpired,
 		"END_REASON_REPLACED": machine.EndReplaced, "END_REASON_REVOKED": machine.EndRevoked,
 		"END_REASON_LEFT": machine.EndLeft, "END_REASON_TRANSFERRED": machine.EndTransferred,
-		"END_REASON_DELAY_OVER": machine.EndDelayOver,
+		"END_REASON_DELAY_OVER": machine.EndDelayOver, "END_REASON_ACKNOWLEDGED": machine.EndAcked,
+		"END_REASON_COMPLETED": machine.EndCompleted,
 	})
 	equal(t, coordv1.ChangeType_name, map[string]machine.ChangeType{
 		"CHANGE_TYPE_GRANTED": machine.ChangeGranted, "CHANGE_TYPE_ENDED": machine.ChangeEnded,
 		"CHANGE_TYPE_DELAYED": machine.ChangeDelayed, "CHANGE_TYPE_PROCLAIMED": machine.ChangeProclaimed,
-		"CHANGE_TYPE_RESIZED": machine.ChangeResized,
+		"CHANGE_TYPE_RESIZED": machine.ChangeResized, "CHANGE_TYPE_STORED": machine.ChangeStored,
+		"CHANGE_TYPE_DELETED": machine.ChangeDeleted, "CHANGE_TYPE_CLOSED": machine.ChangeClosed,
+		"CHANGE_TYPE_CUT": machine.ChangeCut, "CHANGE_TYPE_REMOVED": machine.ChangeRemoved,
+	})
+	equal(t, coordv1.Side_name, map[string]park.Side{"SIDE_SEND": park.Send, "SIDE_RECEIVE": park.Recv})
+	equal(t, coordv1.MapVerb_name, map[string]table.Verb{
+		"MAP_VERB_LOAD": table.Load, "MAP_VERB_STORE": table.Store, "MAP_VERB_LOAD_OR_STORE": table.LoadOrStore,
+		"MAP_VERB_LOAD_AND_DELETE": table.LoadAndDelete, "MAP_VERB_DELETE": table.Delete, "MAP_VERB_SWAP": table.Swap,
+		"MAP_VERB_COMPARE_AND_SWAP": table.CompareAndSwap, "MAP_VERB_COMPARE_AND_DELETE": table.CompareAndDelete,
+		"MAP_VERB_CLEAR": table.Clear, "MAP_VERB_RANGE": table.Range,
+	})
+	equal(t, coordv1.ObjectState_name, map[string]park.State{
+		"OBJECT_STATE_CHANNEL_CLOSED": park.ChannelClosed, "OBJECT_STATE_ONCE_DONE": park.OnceDone,
+		"OBJECT_STATE_ONCE_PANICKED": park.OncePanicked, "OBJECT_STATE_GROUP_CUT": park.GroupCut,
 	})
 	equal(t, coordv1.Commit_name, map[string]park.Commit{
 		"COMMIT_ANY": park.Any, "COMMIT_FIRST": park.First, "COMMIT_ALL": park.Every,
@@ -48,12 +66,13 @@ func TestEnumsAgree(t *testing.T) {
 		"RENEWAL_RENEWED": machine.Renewed, "RENEWAL_OVER": machine.RenewalOver,
 		"RENEWAL_REVOKED": machine.RenewalRevoked,
 	})
-	for _, kind := range []coordv1.Kind{
-		coordv1.Kind_KIND_LOCK, coordv1.Kind_KIND_SEMAPHORE, coordv1.Kind_KIND_ELECTION,
-	} {
+	for kind := coordv1.Kind_KIND_LOCK; kind <= coordv1.Kind_KIND_CHAN; kind++ {
 		if coordv1.Kind(kindOf(kind)) != kind {
 			t.Errorf("%v becomes %v", kind, kindOf(kind))
 		}
+	}
+	if kindOf(-1) != noKind || kindOf(coordv1.Kind_KIND_CHAN+1) != noKind || kindOf(1<<8+1) != noKind {
+		t.Error("there are kinds that are not")
 	}
 	for _, c := range []coordv1.Commit{coordv1.Commit_COMMIT_ANY, coordv1.Commit_COMMIT_FIRST, coordv1.Commit_COMMIT_ALL} {
 		if coordv1.Commit(commitOf(c)) != c {

@@ -98,6 +98,6 @@ func recordChange(t *telemetry.Server, c *machine.Change) {
 		if c.Ending != machine.EndDelayOver { // which was counted when it began
 			t.Held(kind, mode, telemetry.End(c.Ending), time.Duration(c.Held))
 		}
-	case machine.ChangeProclaimed, machine.ChangeResized:
+	default: // it is about no hold
 	}
 }

@@ -16,16 +16,23 @@ const (
 // A Kind is a kind of object.
 type Kind uint8
 
-// A mutex and a read-write mutex are one kind.
+// A mutex and a read-write mutex are one kind. What is held of a once is its run, of a channel
+// an element until it is acknowledged; of the others without a hold only waits are counted, and
+// those that came to a hold.
 const (
 	Lock Kind = iota + 1
 	Semaphore
 	Election
+	WaitGroup
+	Once
+	Cond
+	Map
+	Channel
 	kinds
 )
 
 func (k Kind) String() string {
-	return word(uint8(k), "lock", "semaphore", "election")
+	return word(uint8(k), "lock", "semaphore", "election", "waitgroup", "once", "cond", "map", "channel")
 }
 
 // A Mode says how an object is held.
@@ -60,17 +67,20 @@ type End uint8
 
 // How holds end.
 const (
-	Released    End = iota + 1
-	Expired         // the lease of its session ran out
-	Replaced        // its client lost the session, and opened another
-	Revoked         // by an operator
-	Left            // its client left without a release
-	Transferred     // its leader handed over to another candidate
+	Released     End = iota + 1
+	Expired          // the lease of its session ran out
+	Replaced         // its client lost the session, and opened another
+	Revoked          // by an operator
+	Left             // its client left without a release
+	Transferred      // its leader handed over to another candidate
+	DelayOver        // of its lock-delay, which began with another end; not counted
+	Acknowledged     // an element
+	Completed        // the run of a once
 	ends
 )
 
 func (e End) String() string {
-	return word(uint8(e), "released", "expired", "replaced", "revoked", "left", "transferred")
+	return word(uint8(e), "released", "expired", "replaced", "revoked", "left", "transferred", "delay_over", "acknowledged", "completed")
 }
 
 // word is the i-th of words, from 1. What is none of them gets a word of its own: an event
