@@ -13,7 +13,7 @@ func (g *Groups) Check(live func(park.SessionID) bool) (faults []error) {
 	failf := func(rule int, format string, args ...any) {
 		faults = append(faults, fmt.Errorf("J%d: %w", rule, fmt.Errorf(format, args...)))
 	}
-	sums, groups := int64(0), 0
+	sums, groups, shares := int64(0), 0, map[park.SessionID]int{}
 	var sum int64
 	var last park.Object
 	for at, b := range g.balances.All() {
@@ -23,6 +23,7 @@ func (g *Groups) Check(live func(park.SessionID) bool) (faults []error) {
 		}
 		sum += b.n
 		sums += b.n
+		shares[b.session]++
 		if b.n < 1 {
 			failf(10, "session %v has %d of %v", b.session, b.n, at.on)
 		}
@@ -43,8 +44,22 @@ func (g *Groups) Check(live func(park.SessionID) bool) (faults []error) {
 		failf(10, "%d counters of %d groups, %d orders of %d balances, which are %d more",
 			g.counters.Len(), groups, g.orders.Len(), g.balances.Len(), sums)
 	}
+	faults = append(faults, g.checkShares(shares)...)
 	if n := g.balances.Len() + g.cut.Len(); n > MaxGroups {
 		failf(10, "wait groups have %d records", n)
+	}
+	return faults
+}
+
+// checkShares compares how many balances sessions have with what is counted.
+func (g *Groups) checkShares(want map[park.SessionID]int) (faults []error) {
+	for s, n := range g.shares.All() {
+		if n != want[park.SessionID(s)] || n > MaxShares {
+			faults = append(faults, fmt.Errorf("J10: session %v has %d balances, counted as %d", park.SessionID(s), want[park.SessionID(s)], n))
+		}
+	}
+	if g.shares.Len() != len(want) {
+		faults = append(faults, fmt.Errorf("J10: %d sessions have balances, counted as %d", len(want), g.shares.Len()))
 	}
 	return faults
 }

@@ -13,9 +13,13 @@ const (
 	// MaxCount is the highest counter of a wait group, sync's.
 	MaxCount = 1<<31 - 1
 
-	// MaxGroups bounds the records of the room: balances and cut groups. One call may
-	// settle as many balances, each of which took an Add to make.
+	// MaxGroups bounds the records of the room: balances and cut groups.
 	MaxGroups = 1_000_000
+
+	// MaxShares bounds the balances of a session, so that its end, which returns them all,
+	// is not much work. One Add that settles can end one balance of each session that lives,
+	// since a session has one in a group: package machine bounds these.
+	MaxShares = 10_000
 )
 
 // Groups is the room of wait groups. Make it with NewGroups.
@@ -23,10 +27,18 @@ type Groups struct {
 	balances cow.Table[turn, balance]
 	cut      cow.Table[park.Object, mark]
 
-	// Derived from the balances: what a group counts, and the orders of a session's.
+	// Derived from the balances: what a group counts, the orders of a session's, and how many
+	// it has.
 	counters cow.Index[park.Object, int64]
 	orders   cow.Index[share, uint64]
+	shares   cow.Index[owner, int]
 }
+
+// An owner is a session as a key.
+type owner park.SessionID
+
+// Compare orders owners by id.
+func (a owner) Compare(b owner) int { return cmp.Compare(a, b) }
 
 // A turn is a balance's place in its group. They are settled in this order.
 type turn struct {
@@ -72,6 +84,7 @@ func NewGroups() Groups {
 		cut:      cow.NewTable[park.Object, mark](),
 		counters: cow.NewIndex[park.Object, int64](),
 		orders:   cow.NewIndex[share, uint64](),
+		shares:   cow.NewIndex[owner, int](),
 	}
 }
 
@@ -95,8 +108,8 @@ func (g *Groups) Add(s park.SessionID, on park.Object, delta int64, order uint64
 		return park.Invalid, count
 	}
 	if delta > 0 {
-		if !g.raise(s, on, delta, order) {
-			return park.Limit, MaxGroups
+		if limit := g.raise(s, on, delta, order); limit != 0 {
+			return park.Limit, limit
 		}
 		return park.Done, count + delta
 	}
@@ -105,13 +118,18 @@ func (g *Groups) Add(s park.SessionID, on park.Object, delta int64, order uint64
 	return park.Done, count - settled
 }
 
-// raise adds n to a session's balance. It reports false if the room has no place for it.
-func (g *Groups) raise(s park.SessionID, on park.Object, n int64, order uint64) bool {
+// raise adds n to a session's balance. It returns the limit that leaves no place for it, 0
+// if there was one.
+func (g *Groups) raise(s park.SessionID, on park.Object, n int64, order uint64) (limit int64) {
 	if last, ok := g.orders.Get(share{s, on}); ok {
 		b, _ := g.balances.Get(turn{on, last})
 		g.balances.Put(turn{on, last}, balance{s, b.n + n})
 		g.count(on, n)
-		return true
+		return 0
+	}
+	shares, _ := g.shares.Get(owner(s))
+	if shares >= MaxShares {
+		return MaxShares
 	}
 	// A cut that is forgotten leaves its place to the balance, so that who is refused
 	// below has not changed anything.
@@ -119,14 +137,15 @@ func (g *Groups) raise(s park.SessionID, on park.Object, n int64, order uint64) 
 		g.cut.Delete(on)
 	}
 	if g.balances.Len()+g.cut.Len() >= MaxGroups {
-		return false
+		return MaxGroups
 	}
 	if _, had := g.balances.Put(turn{on, order}, balance{s, n}); had {
 		panic("latch: two balances of a group have the same order")
 	}
 	g.orders.Put(share{s, on}, order)
+	g.shares.Put(owner(s), shares+1)
 	g.count(on, n)
-	return true
+	return 0
 }
 
 // settle takes n, at most the counter, from a session's own balance and then from others.
@@ -155,6 +174,11 @@ func (g *Groups) take(at turn, n int64) int64 {
 	} else {
 		g.balances.Delete(at)
 		g.orders.Delete(share{b.session, at.on})
+		if shares, _ := g.shares.Get(owner(b.session)); shares > 1 {
+			g.shares.Put(owner(b.session), shares-1)
+		} else {
+			g.shares.Delete(owner(b.session))
+		}
 	}
 	g.count(at.on, -n)
 	return n
@@ -282,7 +306,7 @@ func (g *Groups) First(from park.Object) (park.Object, bool) {
 
 // Copy returns a copy, in O(1).
 func (g *Groups) Copy() Groups {
-	return Groups{g.balances.Copy(), g.cut.Copy(), g.counters.Copy(), g.orders.Copy()}
+	return Groups{g.balances.Copy(), g.cut.Copy(), g.counters.Copy(), g.orders.Copy(), g.shares.Copy()}
 }
 
 // least returns the lesser of two objects that may be there.

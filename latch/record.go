@@ -63,6 +63,8 @@ func (g *Groups) Restore(take func() (*wire.Decoder, error)) error {
 	}
 	for at, b := range g.balances.All() {
 		g.count(at.on, b.n)
+		shares, _ := g.shares.Get(owner(b.session))
+		g.shares.Put(owner(b.session), shares+1)
 	}
 	distinct := g.orders.Fill(g.balances.Len(), func(yield func(share, uint64) bool) {
 		for at, b := range g.balances.All() {
