@@ -164,11 +164,14 @@ func (c *checker) objects() {
 			c.failf(10, "%v: %d permits are held, counted as %d", on, sum, s.Held)
 		}
 	}
-	terms := c.arms(func(k park.Kind) bool { return k == park.KindElection })
-	c.faults = append(c.faults, c.m.locks.Check(c.holding, c.arms(func(park.Kind) bool { return true })-terms)...)
-	c.faults = append(c.faults, c.m.elections.Check(func(id park.ID, on park.Object) bool {
-		return c.holding(id, on, 1)
-	}, terms)...)
+	one := func(id park.ID, on park.Object) bool { return c.holding(id, on, 1) }
+	c.faults = append(c.faults, c.m.locks.Check(c.holding, c.arms(park.KindLock)+c.arms(park.KindSemaphore))...)
+	c.faults = append(c.faults, c.m.elections.Check(one, c.arms(park.KindElection))...)
+	c.faults = append(c.faults, c.m.onces.Check(one, c.arms(park.KindOnce))...)
+	c.faults = append(c.faults, c.m.groups.Check(func(s park.SessionID) bool {
+		_, live := c.m.book.Live(s)
+		return live
+	})...)
 }
 
 // holding reports whether a call holds so much of an object.
@@ -176,12 +179,12 @@ func (c *checker) holding(id park.ID, on park.Object, n int64) bool {
 	return slices.ContainsFunc(c.held[on], func(t tenure) bool { return t.id == id && t.arm.N == n })
 }
 
-// arms is how many arms of all holds are of some kinds.
-func (c *checker) arms(of func(park.Kind) bool) int {
+// arms is how many arms of all holds are of a kind.
+func (c *checker) arms(of park.Kind) int {
 	n := 0
 	// order-free: a sum
 	for on, tenures := range c.held {
-		if of(on.Kind) {
+		if on.Kind == of {
 			n += len(tenures)
 		}
 	}
@@ -242,7 +245,7 @@ func (c *checker) derived() {
 			c.failf(10, "change %d of %d has revision %d, the last is %d", i, len(c.m.changes), ch.Revision, c.m.revision)
 		}
 	}
-	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum()); err != nil {
+	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum(), c.m.groups.CheckSum(), c.m.onces.CheckSum()); err != nil {
 		c.failf(10, "%w", err)
 	}
 }

@@ -35,9 +35,10 @@ func (m *Machine) cutShort(s park.SessionID) {
 }
 
 // complete stores the result of a once, which its runner alone can, and tells everybody who
-// waits for it (SEMANTICS E5).
+// waits for it (SEMANTICS E5). It ends a hold, and so is not refused where a release would
+// not be.
 func (m *Machine) complete(id park.ID, to park.Seq, result string, how int64) {
-	if m.crowded(id, session.MaxOpen) {
+	if m.crowded(id, 2*session.MaxOpen) {
 		return
 	}
 	target := park.ID{Session: id.Session, Seq: to}

@@ -205,7 +205,7 @@ func (m *Machine) proceed(id park.ID, w *park.Waiter, arm int, waited bool) {
 // takes reports whether a wait may come to a result with data, which is kept.
 func takes(arms []park.Arm) bool {
 	return slices.ContainsFunc(arms, func(a park.Arm) bool {
-		return a.On.Kind == park.KindChan && a.Side == park.Recv || a.On.Kind == park.KindOnce
+		return a.On.Kind == park.KindChan && a.Side == park.Recv
 	})
 }
 
@@ -213,7 +213,7 @@ func takes(arms []park.Arm) bool {
 // is about to proceed, or the one that it would meet. If it reports true the waiter must be
 // tried anew, if it waits still. Nothing was taken from anywhere, so nothing is lost.
 func (m *Machine) glutted(id park.ID, w *park.Waiter, arm int) bool {
-	if arm == every || w.Arms[arm].On.Kind != park.KindChan && w.Arms[arm].On.Kind != park.KindOnce {
+	if arm == every || w.Arms[arm].On.Kind != park.KindChan {
 		return false
 	}
 	who := id
@@ -256,15 +256,18 @@ func (m *Machine) meet(id park.ID, w *park.Waiter, arm int, waited bool) {
 	m.got(id, w, arm, mine, waited)
 }
 
-// got gives a call what its arm got, and tells.
+// got gives a call what its arm got, and tells. The result of a once is read, not taken, and
+// stays where it is: it is not kept for each of a hundred thousand who wait for it (SEMANTICS
+// B3). That a wait group was at zero is kept, because it may not stay so.
 func (m *Machine) got(id park.ID, w *park.Waiter, arm int, r park.Result, waited bool) {
-	switch r.Code {
-	case park.Granted:
+	k := session.Kept{Code: r.Code, Value: r.Value, Arm: uint16(arm), Data: r.Data} //nolint:gosec // below MaxArms
+	switch {
+	case r.Code == park.Granted:
 		m.grant(id, w, arm, r, waited)
-	case park.Done:
-		m.keep(id, session.Kept{Code: park.Done, Value: r.Value, Arm: uint16(arm), Data: r.Data}) //nolint:gosec // below MaxArms
+	case r.Code == park.Done && w.Arms[arm].On.Kind != park.KindOnce:
+		m.keep(id, k)
 	default:
-		m.result(id, session.Kept{Code: r.Code, Value: r.Value, Arm: uint16(arm)}) //nolint:gosec // below MaxArms
+		m.result(id, k)
 	}
 }
 
