@@ -78,7 +78,7 @@ func printed(e machine.Event) string {
 	case machine.EventAttached:
 		left := []string{}
 		for _, o := range e.Replaced {
-			left = append(left, fmt.Sprintf("%d:%d:%d", o.Seq, o.Code, o.Value))
+			left = append(left, fmt.Sprintf("%d:%d:%d:%d:%q", o.Seq, o.Code, o.Value, o.Arm, o.Data))
 		}
 		return fmt.Sprintf("attached %v to %d/%d last %d replaced %d gone %v %v",
 			e.Session, e.Instance, e.Epoch, e.Last, e.ReplacedLast, e.ReplacedGone, left)
@@ -100,5 +100,5 @@ func printed(e machine.Event) string {
 	case e.Description != nil:
 		return fmt.Sprintf("outcome %s code %d arm %d: %+v", call, e.Code, e.Arm, *e.Description)
 	}
-	return fmt.Sprintf("outcome %s code %d value %d", call, e.Code, e.Value)
+	return fmt.Sprintf("outcome %s code %d value %d arm %d data %q", call, e.Code, e.Value, e.Arm, e.Data)
 }

@@ -70,7 +70,7 @@ func (h *history) newCall(c *fakeCaller) machine.Call {
 			out.Target = c.recent(h, 400).Request // it may be forgotten
 		}
 	}
-	switch n := h.intn(20); {
+	switch n := h.intn(26); {
 	case n < 12:
 		out.Op = machine.Op{Do: machine.DoWait, Wait: h.wait()}
 		out.Op.Wait.Lineage = h.lineage(c.id)
@@ -79,11 +79,13 @@ func (h *history) newCall(c *fakeCaller) machine.Call {
 	case n < 15:
 		out.Op = machine.Op{Do: machine.DoResize, On: h.object(park.KindSemaphore), N: int64(1 + h.intn(4))}
 	case n < 16:
-		out.Op = machine.Op{Do: machine.DoDescribe, On: h.object(park.Kind(1 + h.intn(3)))}
+		out.Op = machine.Op{Do: machine.DoDescribe, On: h.object(h.kind())}
 	case n < 17:
 		out.Op = machine.Op{Do: machine.DoNoop}
 	default:
-		out.Op = h.ofLeader(c.id, 0, 0)
+		if out.Op = h.ofLeader(c.id, 0, 0); h.intn(3) > 0 {
+			out.Op = h.ofLatch(c.id, 0, 0)
+		}
 		if s := h.model.session(c.id); s != nil {
 			if name := s.name(out.Op.To); name != "" {
 				out.Target = name

@@ -43,7 +43,7 @@ func (h *history) command() machine.Command {
 	case n < 75:
 		return h.call()
 	case n < 78:
-		return &machine.Describe{On: h.object(park.Kind(1 + h.intn(3)))}
+		return &machine.Describe{On: h.object(h.kind())}
 	case n < 81:
 		return h.list()
 	default:
@@ -139,6 +139,9 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 	recent := func() park.Seq {
 		return seq - min(seq, park.Seq(h.intn(8)))
 	}
+	if h.intn(5) == 0 {
+		return h.ofLatch(c.id, seq, recent())
+	}
 	switch n := h.intn(46); {
 	case n < 22:
 		op.Do = machine.DoWait
@@ -153,7 +156,7 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 	case n < 37:
 		op.Do, op.On, op.N = machine.DoResize, h.object(park.KindSemaphore), int64(1+h.intn(4))
 	case n < 38:
-		op.Do, op.On = machine.DoDescribe, h.object(park.Kind(1+h.intn(3)))
+		op.Do, op.On = machine.DoDescribe, h.object(h.kind())
 	case n < 39:
 		op.Do = machine.DoNoop
 	default:
@@ -169,6 +172,9 @@ func (h *history) object(kind park.Kind) park.Object {
 	return park.Object{Kind: kind, Name: string(rune('a' + h.intn(3)))}
 }
 
+// kind is one of those that the model knows.
+func (h *history) kind() park.Kind { return park.Kind(1 + h.intn(5)) }
+
 func (h *history) wait() machine.Wait {
 	w := machine.Wait{Commit: park.Any, Try: h.intn(6) == 0}
 	arms := 1
@@ -177,6 +183,10 @@ func (h *history) wait() machine.Wait {
 		w.Commit = park.Commit(1 + h.intn(3))
 	}
 	for range arms {
+		if w.Commit != park.Every && h.intn(4) == 0 || h.intn(50) == 0 {
+			w.Arms = append(w.Arms, h.latchArm())
+			continue
+		}
 		a := park.Arm{On: h.object(park.KindLock), N: 1}
 		if n := h.intn(9); n < 2 {
 			a = park.Arm{On: h.object(park.KindElection), N: 1, Value: h.value()}
@@ -276,9 +286,9 @@ func isElection(a park.Arm) bool { return a.On.Kind == park.KindElection }
 
 // list asks for objects from somewhere on.
 func (h *history) list() machine.Command {
-	l := &machine.List{Kind: park.Kind(h.intn(4)), Max: int64(h.intn(6))}
+	l := &machine.List{Kind: park.Kind(h.intn(6)), Max: int64(h.intn(6))}
 	if h.intn(2) == 0 {
-		l.After = h.object(park.Kind(1 + h.intn(3)))
+		l.After = h.object(h.kind())
 	}
 	if h.intn(4) == 0 {
 		l.Prefix = string(rune('a' + h.intn(3)))

@@ -95,7 +95,7 @@ func (h *history) apply(increment int64, commands ...machine.Command) {
 	}
 	h.model.choice = func(id park.ID) int {
 		for _, e := range events {
-			if e.Type == machine.EventOutcome && e.Session == id.Session && e.Seq == id.Seq && e.Code == park.Granted {
+			if e.Type == machine.EventOutcome && e.Session == id.Session && e.Seq == id.Seq && e.Code != park.Recalled {
 				return e.Arm
 			}
 		}
@@ -314,6 +314,7 @@ var mustSee = slices.Concat(
 		"waited", "waited for a hold without a trace",
 		"listed a page", "listed several kinds", "described nothing", "described kind 1", "described kind 2", "described kind 3",
 	},
+	mustSeeLatches,
 )
 
 func TestMachineAgainstModel(t *testing.T) {

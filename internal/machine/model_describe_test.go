@@ -26,7 +26,7 @@ func (m *model) describe(s *modelSession, op *machine.Op) {
 
 // exists says whether there is anything to say of an object.
 func (m *model) exists(on park.Object) bool {
-	return m.limits[on] != nil || slices.ContainsFunc(m.calls, func(c *modelCall) bool {
+	return m.limits[on] != nil || slices.Contains(m.latches(), on) || slices.ContainsFunc(m.calls, func(c *modelCall) bool {
 		return (c.state == held || c.state == parked) &&
 			slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on })
 	})
@@ -34,7 +34,7 @@ func (m *model) exists(on park.Object) bool {
 
 func (m *model) described(s *modelSession, seq park.Seq, code park.Code, arm int, d machine.Description) {
 	m.tell("outcome %v/%d %q code %d arm %d: %+v", s.id, seq, s.name(seq), code, arm, d)
-	m.conclude(s, seq, code, 0)
+	m.conclude(s, seq, modelResult{code: code})
 }
 
 // describeObject is the command.
@@ -59,6 +59,7 @@ func (m *model) list(l *machine.List) {
 	for on := range m.limits {
 		all = append(all, on)
 	}
+	all = append(all, m.latches()...)
 	order := func(a, b park.Object) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	}
@@ -93,6 +94,7 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 	if l := m.limits[on]; l != nil {
 		d.Limit, d.Stored = l.limit, true
 	}
+	m.describeLatch(&d)
 	byID := slices.SortedFunc(slices.Values(m.calls), func(a, b *modelCall) int {
 		return cmp.Or(cmp.Compare(a.s.id, b.s.id), cmp.Compare(a.seq, b.seq))
 	})

@@ -24,16 +24,20 @@ func (m *model) releasePart(s *modelSession, op *machine.Op) {
 	a.N -= op.N
 	if c.arms = []park.Arm{a}; a.N == 0 {
 		c.state = closed
-		m.conclude(s, c.seq, park.Over, 0)
+		m.conclude(s, c.seq, modelResult{code: park.Over})
 	}
 	m.keep(s, op.Seq, park.Done, 0)
 }
 
 func (m *model) keep(s *modelSession, seq park.Seq, code park.Code, value int64) {
+	m.keepResult(s, seq, modelResult{code: code, value: value})
+}
+
+func (m *model) keepResult(s *modelSession, seq park.Seq, r modelResult) {
 	if !s.unary {
-		m.calls = append(m.calls, &modelCall{s: s, seq: seq, state: kept, code: code, value: value})
+		m.calls = append(m.calls, &modelCall{s: s, seq: seq, state: kept, modelResult: r})
 	}
-	m.outcome(s, seq, code, value)
+	m.tellResult(s, seq, r)
 }
 
 func (m *model) resize(s *modelSession, op *machine.Op) {

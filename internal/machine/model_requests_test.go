@@ -46,7 +46,7 @@ func (s *modelSession) ask(id string) park.Seq {
 }
 
 // conclude notes how a request ended, and forgets the oldest of too many.
-func (m *model) conclude(s *modelSession, seq park.Seq, code park.Code, value int64) {
+func (m *model) conclude(s *modelSession, seq park.Seq, result modelResult) {
 	if !s.unary || s.over {
 		return
 	}
@@ -55,7 +55,7 @@ func (m *model) conclude(s *modelSession, seq park.Seq, code park.Code, value in
 	if r.ended {
 		m.tell("request %q of %v ends twice", r.id, s.id)
 	}
-	r.ended, r.code, r.value = true, code, value
+	r.ended, r.modelResult = true, result
 	s.ended = append(s.ended, r)
 	if len(s.ended) > remembered {
 		oldest := s.ended[0]
@@ -138,7 +138,10 @@ func (m *model) retry(s *modelSession, r *modelRequest) {
 		if r.code == park.Over {
 			m.seen["request after its end"]++
 		}
-		m.tell("outcome %v/%d %q code %d value %d", s.id, r.seq, r.id, r.code, r.value)
+		if r.data != "" {
+			m.seen["data again"]++
+		}
+		m.tell("outcome %v/%d %q code %d value %d arm %d data %q", s.id, r.seq, r.id, r.code, r.value, r.arm, r.data)
 	case c.state == held:
 		m.seen["request granted again"]++
 		m.granted(c, "")
@@ -151,7 +154,7 @@ func (m *model) retry(s *modelSession, r *modelRequest) {
 func (m *model) endRequest(s *modelSession, id string, r *modelRequest) {
 	if r == nil {
 		m.seen["end before its request"]++
-		m.conclude(s, s.ask(id), park.Over, 0)
+		m.conclude(s, s.ask(id), modelResult{code: park.Over})
 		return
 	}
 	switch c := m.call(s, r.seq); {

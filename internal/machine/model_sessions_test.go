@@ -12,6 +12,7 @@ import (
 
 func (m *model) end(s *modelSession, how machine.Ending) {
 	failed := how == machine.EndExpired || how == machine.EndReplaced
+	m.leaveGroups(s)
 	for _, c := range m.calls {
 		if c.s != s {
 			continue
@@ -134,11 +135,14 @@ func (m *model) openSession(a *machine.Attach) {
 				if !listed(a.Wanted, seq) {
 					continue
 				}
-				code, value := park.Over, int64(0)
+				r := modelResult{code: park.Over}
 				if c := m.call(old, seq); c != nil && c.state == kept {
-					code, value = c.code, c.value
+					r = c.modelResult
 				}
-				left = append(left, fmt.Sprintf("%d:%d:%d", seq, code, value))
+				if r.arm > 0 {
+					m.seen["a wait's result left to the successor"]++
+				}
+				left = append(left, fmt.Sprintf("%d:%d:%d:%d:%q", seq, r.code, r.value, r.arm, r.data))
 			}
 		}
 	}
@@ -164,7 +168,10 @@ func (m *model) again(s *modelSession, seq park.Seq) {
 		m.granted(c, "")
 	case c.state == kept:
 		m.seen["result again"]++
-		m.outcome(s, seq, c.code, c.value)
+		if c.arm > 0 {
+			m.seen["a later arm's result again"]++
+		}
+		m.tellResult(s, seq, c.modelResult)
 	}
 }
 

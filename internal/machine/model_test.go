@@ -23,6 +23,7 @@ type model struct {
 	limits   map[park.Object]*modelLimit
 	events   []string
 	seen     map[string]int // interesting states, for coverage
+	modelLatches
 
 	// choice is the arm that the machine took for a call that could take several.
 	choice func(park.ID) int
@@ -51,8 +52,15 @@ type modelRequest struct {
 	id    string
 	seq   park.Seq
 	ended bool
+	modelResult
+}
+
+// A modelResult is what a call came to that holds nothing.
+type modelResult struct {
 	code  park.Code
 	value int64
+	arm   int
+	data  string
 }
 
 type modelLimit struct{ stored, limit int64 }
@@ -81,10 +89,8 @@ type modelCall struct {
 	note   string
 	trace  string
 	token  park.Token
-	arm    int
-	code   park.Code
-	value  int64
 	names  []park.ID // holds that it promises to keep
+	modelResult
 
 	freed []modelFreed // while it waited, in this entry
 }
@@ -123,9 +129,13 @@ func (m *model) tell(format string, args ...any) {
 
 // outcome tells what became of a call; unless its hold is recalled it has ended with it.
 func (m *model) outcome(s *modelSession, seq park.Seq, code park.Code, value int64) {
-	m.tell("outcome %v/%d %q code %d value %d", s.id, seq, s.name(seq), code, value)
-	if code != park.Recalled {
-		m.conclude(s, seq, code, value)
+	m.tellResult(s, seq, modelResult{code: code, value: value})
+}
+
+func (m *model) tellResult(s *modelSession, seq park.Seq, r modelResult) {
+	m.tell("outcome %v/%d %q code %d value %d arm %d data %q", s.id, seq, s.name(seq), r.code, r.value, r.arm, r.data)
+	if r.code != park.Recalled {
+		m.conclude(s, seq, r)
 	}
 }
 
@@ -163,7 +173,8 @@ func (m *model) release(c *modelCall, why machine.Ending) {
 		m.give(c, a, 0, why)
 	}
 	c.state = closed
-	m.conclude(c.s, c.seq, park.Over, 0)
+	m.ranInVain(c, why)
+	m.conclude(c.s, c.seq, modelResult{code: park.Over})
 }
 
 // apply mirrors Machine.Apply; the results of Renew and Revoke are told like events.
@@ -307,6 +318,12 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 		m.proclaim(s, op)
 	case machine.DoTransfer:
 		m.transfer(s, op)
+	case machine.DoAdd:
+		m.add(s, op)
+	case machine.DoComplete:
+		m.complete(s, op)
+	case machine.DoDelete:
+		m.deleteLatch(s, op)
 	case machine.DoLeave:
 		m.outcome(s, op.Seq, park.Done, 0)
 		m.end(s, machine.EndLeft)
@@ -344,7 +361,11 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 		return code, value
 	}
 	for _, a := range w.Arms {
+		if code, value := m.admitLatch(w.Commit, a); code != 0 {
+			return code, value
+		}
 		switch {
+		case isLatch(a.On.Kind):
 		case a.On.Name == "":
 			return park.Invalid, 256
 		case a.On.Kind != park.KindElection && a.Value != "":
@@ -408,6 +429,9 @@ func (m *model) wait(s *modelSession, op *machine.Op) {
 // ready says whether an arm could be had now: nobody who waits for the object comes
 // before, and what all others hold leaves room.
 func (m *model) ready(c *modelCall, a park.Arm) bool {
+	if isLatch(a.On.Kind) {
+		return m.latchReady(c, a)
+	}
 	sum := int64(0)
 	for _, o := range m.calls {
 		for _, b := range o.arms {
@@ -458,6 +482,9 @@ func (m *model) tryGrant(c *modelCall) bool {
 			arm = ready[0]
 		}
 	}
+	if m.passed(c, arm) {
+		return true
+	}
 	if c.commit != park.Every {
 		m.several(c, arm)
 	} else if len(c.arms) > 1 && slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On.Kind == park.KindElection }) {
@@ -470,7 +497,7 @@ func (m *model) tryGrant(c *modelCall) bool {
 // take gives a call the arms that are left to it.
 func (m *model) take(c *modelCall, waitedSince int64) {
 	alone := func(a park.Arm) bool {
-		return a.On.Kind == park.KindElection || a.On.Kind == park.KindLock && !a.Shared
+		return a.On.Kind == park.KindElection || a.On.Kind == park.KindOnce || a.On.Kind == park.KindLock && !a.Shared
 	}
 	waited := c.waitedFor(m.seen)
 	c.state, c.until, c.since, c.freed = held, 0, m.clock, nil
