@@ -44,8 +44,8 @@ func (h *history) ofLatch(s park.SessionID, seq, target park.Seq) machine.Op {
 	switch n := h.intn(20); {
 	case n < 11:
 		op.Do, op.On, op.N = machine.DoAdd, h.object(park.KindWaitGroup), h.delta()
-		if n := h.model.count(op.On); n > 0 && h.intn(3) > 0 {
-			op.N = -1 - int64(h.intn(int(n)))
+		if n := h.model.count(op.On); n > 0 && h.intn(5) < 2 {
+			op.N = -1 - int64(h.intn(min(3, int(n))))
 		}
 		if h.intn(60) == 0 {
 			op.On.Name = ""

@@ -119,7 +119,7 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 		}
 	}
 	slices.SortStableFunc(d.Holders, func(a, b machine.Party) int { return cmp.Compare(b.For, a.For) })
-	for _, c := range m.queue(on) {
+	for _, c := range m.queues(on) {
 		if len(d.Waiters) < waiters {
 			i := slices.IndexFunc(c.arms, func(a park.Arm) bool { return a.On == on })
 			p := m.party(c, c.arms[i])
@@ -128,6 +128,16 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 		}
 	}
 	return d
+}
+
+// queues is who waits on an object, one side after the other. Who stands on two comes twice.
+func (m *model) queues(on park.Object) (q []*modelCall) {
+	for _, side := range []park.Side{park.Alone, park.Send, park.Recv} {
+		q = append(q, slices.DeleteFunc(m.queue(on), func(c *modelCall) bool {
+			return !slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on && a.Side == side })
+		})...)
+	}
+	return q
 }
 
 func (m *model) party(c *modelCall, a park.Arm) machine.Party {
