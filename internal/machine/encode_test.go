@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,9 @@ import (
 )
 
 // specimens is every command and every op, with every field set.
-func specimens() []machine.Command {
+func specimens() []machine.Command { return slices.Concat(firstSpecimens(), latchSpecimens()) }
+
+func firstSpecimens() []machine.Command {
 	x, s := park.Object{Kind: park.KindLock, Name: "x"}, park.Object{Kind: park.KindSemaphore, Name: "pool/ä"}
 	e := park.Object{Kind: park.KindElection, Name: "cron"}
 	secret := machine.Secret{1, 2, 3, 15: 255}

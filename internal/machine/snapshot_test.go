@@ -135,7 +135,10 @@ func sealed(body []byte) []byte {
 // Every damaged byte is found: by the checksum; and where the checksum is made to fit,
 // by the encoding or by the state hash.
 func TestDamagedSnapshot(t *testing.T) {
-	good := written(t, furnished(2))
+	testDamage(t, written(t, furnished(2)))
+}
+
+func testDamage(t *testing.T, good []byte) {
 	body := good[:len(good)-8]
 	if !bytes.Equal(sealed(body), good) {
 		t.Fatal("the last eight bytes are not the checksum")
@@ -216,6 +219,8 @@ func FuzzRestore(f *testing.F) {
 	f.Add(good[:len(good)-8])
 	tangled := written(f, entangled())
 	f.Add(tangled[:len(tangled)-8])
+	latches := written(f, latched())
+	f.Add(latches[:len(latches)-8])
 	f.Add(empty[:len(empty)-8])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := machine.Restore(bytes.NewReader(sealed(body)))

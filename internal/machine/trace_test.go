@@ -33,9 +33,11 @@ var update = flag.Bool("update", false, "write the answers and golden files of t
 // where an op of a frame is its seq and one of these, and one of a call one of these
 //
 //	lock X      rlock X      acquire S N[/LIMIT]      lead E [value=V]
+//	wait G      do O         result O (of whoever does it)
 //	any|first|all lock X | rlock Y | ...
 //	end CALL    release CALL N      resize S N      describe KIND X      noop      leave
 //	proclaim CALL VALUE      transfer CALL NAME
+//	add G N     complete CALL VALUE [panic]      delete KIND X
 //
 // the waits with the options try, prio=N, delay=1s, limit=1s, note=W, trace=T, and for their
 // lineage site=S and holds=NAME/SEQ@S,NAME/SEQ,... with S where that was; CALL is the

@@ -57,6 +57,7 @@ func (tr *trace) call(w *words) machine.Command {
 func kinds() map[string]park.Kind {
 	return map[string]park.Kind{
 		"lock": park.KindLock, "semaphore": park.KindSemaphore, "election": park.KindElection,
+		"waitgroup": park.KindWaitGroup, "once": park.KindOnce,
 	}
 }
 
@@ -105,7 +106,9 @@ func (tr *trace) called(c *machine.Call, r machine.Called) string {
 	return ""
 }
 
-func kindName(k park.Kind) string { return [...]string{"", "lock", "semaphore", "election"}[k] }
+func kindName(k park.Kind) string {
+	return [...]string{"", "lock", "semaphore", "election", "waitgroup", "once"}[k]
+}
 
 func (tr *trace) described(c *machine.Describe, d *machine.Description) string {
 	if d.Empty() {
@@ -124,6 +127,9 @@ func (tr *trace) listed(l machine.ObjectList) (out []string) {
 		if s.Traits.Limit != 0 {
 			line += fmt.Sprintf("; %d of %d permits", s.Traits.Held, s.Traits.Limit)
 		}
+		if isLatch(s.On.Kind) {
+			line += "; " + latchText(s.On, s.Traits)
+		}
 		out = append(out, line)
 	}
 	if l.More {
@@ -141,7 +147,8 @@ func (tr *trace) printChanges() string {
 			fmt.Fprintf(&b, " resized to %d by %s/%d (%s)\n", c.N, tr.name(c.ID.Session), c.ID.Seq, c.Who)
 			continue
 		}
-		b.WriteString(" " + [...]string{"", "granted to", "ended by", "delayed after", "proclaimed by"}[c.Type])
+		b.WriteString(" " + [...]string{"", "granted to", "ended by", "delayed after", "proclaimed by",
+			9: "cut by the end of", 10: "removed by"}[c.Type])
 		fmt.Fprintf(&b, " %s/%d (%s)%s\n", tr.name(c.ID.Session), c.ID.Seq, c.Who, changeText(c))
 	}
 	if b.Len() == 0 {
@@ -155,7 +162,7 @@ func changeText(c machine.Change) string {
 	if c.Shared {
 		b.WriteString(", shared")
 	}
-	if c.N != 1 {
+	if c.N > 1 {
 		fmt.Fprintf(&b, ", %d permits", c.N)
 	}
 	if c.Token != 0 {
@@ -172,6 +179,7 @@ func changeText(c machine.Change) string {
 	if c.Ending != 0 {
 		fmt.Fprintf(&b, ", held %v: %s", time.Duration(c.Held), [...]string{
 			"", "released", "expired", "replaced", "revoked", "left", "transferred", "delay over",
+			"acknowledged", "completed",
 		}[c.Ending])
 	}
 	return b.String()

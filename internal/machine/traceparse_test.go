@@ -304,8 +304,12 @@ func (tr *trace) op(w *words, target func() park.Seq) (op machine.Op) {
 	if l := tr.lineage(w); !l.Empty() {
 		defer func() { op.Wait.Lineage = l }()
 	}
-	switch verb := w.next(); verb {
-	case "lock", "rlock", "acquire", "lead":
+	verb := w.next()
+	if op, ok := w.latchOp(verb, target); ok {
+		return op
+	}
+	switch verb {
+	case "lock", "rlock", "acquire", "lead", "wait", "do", "result":
 		w.rest = append([]string{verb}, w.rest...)
 		op.Do, op.Wait = machine.DoWait, w.wait(park.Any)
 	case "any", "first", "all":
@@ -366,7 +370,12 @@ func (w *words) wait(commit park.Commit) machine.Wait {
 		arm := &words{w.t, strings.Fields(text)}
 		a := park.Arm{On: park.Object{Kind: park.KindLock}, N: 1}
 		a.Value = arm.option("value", "")
-		switch verb := arm.next(); verb {
+		verb := arm.next()
+		if latch, ok := arm.latchArm(verb); ok {
+			wait.Arms = append(wait.Arms, latch)
+			continue
+		}
+		switch verb {
 		case "lead":
 			a.On = park.Object{Kind: park.KindElection, Name: arm.next()}
 		case "lock", "rlock":

@@ -163,6 +163,9 @@ func (tr *trace) event(e machine.Event) string {
 	if e.Value != 0 {
 		fmt.Fprintf(&b, " (%d)", e.Value)
 	}
+	if e.Data != "" {
+		fmt.Fprintf(&b, ", data %q", e.Data)
+	}
 	if e.Waited != "" {
 		fmt.Fprintf(&b, ", waited for %q", e.Waited)
 	}
@@ -219,6 +222,9 @@ func (tr *trace) attached(e machine.Event) string {
 		if o.Value != 0 {
 			fmt.Fprintf(&b, " (%d)", o.Value)
 		}
+		if o.Data != "" {
+			fmt.Fprintf(&b, ", data %q", o.Data)
+		}
 	}
 	return b.String()
 }
@@ -227,6 +233,9 @@ func (tr *trace) description(d *machine.Description) string {
 	var b strings.Builder
 	if d.Limit != 0 {
 		fmt.Fprintf(&b, "\n%d of %d permits held", d.Held, d.Limit)
+	}
+	if isLatch(d.On.Kind) && d.Stored {
+		b.WriteString("\n" + latchText(d.On, d.Traits))
 	}
 	for _, p := range d.Holders {
 		fmt.Fprintf(&b, "\nheld by %s", tr.party(p))
