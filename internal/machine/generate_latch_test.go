@@ -44,6 +44,9 @@ func (h *history) ofLatch(s park.SessionID, seq, target park.Seq) machine.Op {
 	switch n := h.intn(20); {
 	case n < 11:
 		op.Do, op.On, op.N = machine.DoAdd, h.object(park.KindWaitGroup), h.delta()
+		if h.intn(2) == 0 {
+			op.On.Name = "a"
+		}
 		if n := h.model.count(op.On); n > 0 && h.intn(5) < 2 {
 			op.N = -1 - int64(h.intn(min(3, int(n))))
 		}
@@ -80,7 +83,7 @@ func (h *history) delta() int64 {
 	if h.intn(60) == 0 {
 		return []int64{1 << 31, 1<<63 - 1, -1 << 63, -1 << 31}[h.intn(4)]
 	}
-	return int64(h.intn(6)) - 2
+	return int64(h.intn(7)) - 2
 }
 
 // What a run of random histories must have seen of wait groups and onces.
