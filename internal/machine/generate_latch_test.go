@@ -93,7 +93,7 @@ var mustSeeLatches = []string{
 	"ran", "ran, waited", "ran, in a select", "ran after another ran in vain", "a once in a lock-delay",
 	"a latch in a LockAll refused", "a latch's arm refused",
 	"below zero", "below zero of a cut group", "a new round of a cut group", "cut, and others are left", "unary cut",
-	"settled its own", "settled another's", "settled one who had added to it before", "unary added",
+	"settled its own", "settled another's", "unary added",
 	"completed", "completed, run by a select", "unary completed", "completed by who does not run",
 	"completed what is no once", "a result too long",
 	"deletion of what is waited for", "deletion of what counts", "deletion of what is run", "deleted ", "deleted once",
