@@ -87,6 +87,9 @@ func (m *model) stuck() map[*modelCall]bool {
 // inTheWay is who of a set of stuck waits is in the way of an arm: who stands ahead, and who
 // promises to keep what it cannot do without.
 func (m *model) inTheWay(set map[*modelCall]bool, c *modelCall, a park.Arm) (all []*modelCall) {
+	if a.On.Kind == park.KindWaitGroup { // anybody may settle
+		return nil
+	}
 	var keepers []*modelCall
 	kept := int64(0)
 	for _, o := range m.calls {
@@ -94,7 +97,7 @@ func (m *model) inTheWay(set map[*modelCall]bool, c *modelCall, a park.Arm) (all
 			if b.On != a.On {
 				continue
 			}
-			if set[o] && before(o, c) < 0 {
+			if set[o] && before(o, c) < 0 && a.Side == b.Side {
 				all = append(all, o)
 			}
 			if o.state != held || o.free != 0 || a.Shared && b.Shared {
@@ -158,7 +161,7 @@ func (m *model) deadlocked(c *modelCall) bool {
 		m.seen["deadlock by a wait without a lineage"]++
 	}
 	m.tell("deadlock %v/%d %q of %d", c.s.id, c.seq, c.s.name(c.seq), n)
-	m.conclude(c.s, c.seq, park.Deadlock, 0)
+	m.conclude(c.s, c.seq, modelResult{code: park.Deadlock})
 	return true
 }
 
