@@ -333,7 +333,7 @@ func TestMachineAgainstModel(t *testing.T) {
 		}
 	}
 	for _, state := range mustSee {
-		if seen[state] == 0 {
+		if seen[state] == 0 && !testing.Short() { // which is too short for all of them
 			t.Errorf("state %q was never reached", state)
 		}
 	}
