@@ -83,7 +83,7 @@ func (h *history) newCall(c *fakeCaller) machine.Call {
 	case n < 17:
 		out.Op = machine.Op{Do: machine.DoNoop}
 	default:
-		if out.Op = h.ofLeader(c.id, 0, 0); h.intn(2) > 0 {
+		if out.Op = h.ofLeader(c.id, 0, 0); !h.plain && h.intn(2) > 0 {
 			out.Op = h.ofLatch(c.id, 0, 0)
 		}
 		if s := h.model.session(c.id); s != nil {

@@ -139,7 +139,7 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 	recent := func() park.Seq {
 		return seq - min(seq, park.Seq(h.intn(8)))
 	}
-	if h.intn(5) == 0 {
+	if !h.plain && h.intn(5) == 0 {
 		return h.ofLatch(c.id, seq, recent())
 	}
 	switch n := h.intn(46); {
@@ -183,7 +183,7 @@ func (h *history) wait() machine.Wait {
 		w.Commit = park.Commit(1 + h.intn(3))
 	}
 	for range arms {
-		if w.Commit != park.Every && h.intn(4) == 0 || h.intn(50) == 0 {
+		if !h.plain && (w.Commit != park.Every && h.intn(4) == 0 || h.intn(50) == 0) {
 			w.Arms = append(w.Arms, h.latchArm())
 			continue
 		}

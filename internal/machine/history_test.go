@@ -24,6 +24,7 @@ type history struct {
 	callers []*fakeCaller
 	opening []*fakeCaller  // by this entry, in the order of its commands
 	seen    map[string]int // interesting states, for coverage
+	plain   bool           // nothing but locks, semaphores and elections, so that these meet often
 
 	old     *machine.Snapshot // kept alive, and re-hashed later
 	oldHash uint64
@@ -41,7 +42,9 @@ type fakeClient struct {
 }
 
 func newHistory(tb testing.TB, intn func(int) int, seen map[string]int) *history {
-	return &history{tb: tb, intn: intn, machine: machine.New(), model: newModel(seen), seen: seen}
+	return &history{
+		tb: tb, intn: intn, machine: machine.New(), model: newModel(seen), seen: seen, plain: intn(3) == 0,
+	}
 }
 
 func (h *history) run(entries int) {
