@@ -24,6 +24,10 @@ func (m *Machine) await(id park.ID, to park.Seq, op *Wait) {
 		m.answer(id, code, value)
 		return
 	}
+	if m.heavy(op.Arms) {
+		m.answer(id, park.Limit, MaxParkedBytes)
+		return
+	}
 	m.release(target, EndReleased)
 	m.park(id, m.waiter(op), op.Limit)
 }

@@ -30,6 +30,15 @@ const (
 	MaxNamed    = 1_000_000 // holds that all waits name, likewise
 	MaxEnds     = 4_096     // sessions that end in one entry
 
+	// MaxValues bounds the values of the arms of one wait, in bytes, so that no record is as long
+	// as a chunk of a snapshot may be.
+	MaxValues = 8 << 20
+
+	// MaxParkedBytes bounds the values of the arms of all waits, mostly what is to be sent. It
+	// is met only by who has to wait: who can proceed at once, or brings no value, is not refused
+	// because others' values fill it.
+	MaxParkedBytes = 256 << 20
+
 	// MaxWanted is how many seqs an Attach may list: as many calls as a session can have,
 	// releases included. Each is answered.
 	MaxWanted = 2 * session.MaxOpen

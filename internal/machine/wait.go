@@ -33,6 +33,8 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 		m.proceed(id, &w, arm, false)
 	case op.Try:
 		m.busy(id, &w)
+	case m.heavy(op.Arms):
+		m.answer(id, park.Limit, MaxParkedBytes)
 	default:
 		m.park(id, w, op.Limit)
 	}
@@ -65,6 +67,8 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 		return park.Invalid, MaxLimit
 	case op.Commit == park.Every && !ascending(op.Arms):
 		return park.Invalid, 0
+	case park.ValueBytes(op.Arms) > MaxValues:
+		return park.Invalid, MaxValues
 	}
 	if code, value := admitLineage(op.Lineage); code != 0 {
 		return code, value
@@ -93,6 +97,12 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 		return park.Limit, MaxNamed
 	}
 	return 0, 0
+}
+
+// heavy reports whether the values of arms are more than may wait with those that do.
+func (m *Machine) heavy(arms []park.Arm) bool {
+	n := park.ValueBytes(arms)
+	return n > 0 && m.lot.Bytes()+n > MaxParkedBytes
 }
 
 // ascending reports whether a LockAll's arms are distinct and sorted (SEMANTICS D4).

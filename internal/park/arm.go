@@ -33,6 +33,14 @@ type Arm struct {
 	Codec  string // of a channel's elements
 }
 
+// ValueBytes is how long the values of arms are together.
+func ValueBytes(arms []Arm) (n int64) {
+	for i := range arms {
+		n += int64(len(arms[i].Value))
+	}
+	return n
+}
+
 // A Verdict says whether an arm can proceed, if nobody stands ahead of it.
 type Verdict uint8
 

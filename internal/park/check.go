@@ -4,7 +4,7 @@ import "fmt"
 
 // Check compares the queues with what the waiters say of themselves.
 func (l *Lot) Check() error {
-	places, queued, names := 0, map[Object]int64{}, 0
+	places, queued, names, bytes := 0, map[Object]int64{}, 0, int64(0)
 	tickets := map[uint64]ID{}
 	for id, w := range l.waiters.All() {
 		if other, taken := tickets[w.Ticket]; taken || w.Ticket == 0 || w.Ticket > l.last {
@@ -24,6 +24,7 @@ func (l *Lot) Check() error {
 			}
 			names++
 		}
+		bytes += ValueBytes(w.Arms)
 	}
 	if l.places.Len() != places || l.queued.Len() != len(queued) {
 		return fmt.Errorf("%d places of %d objects, should be %d of %d",
@@ -36,6 +37,9 @@ func (l *Lot) Check() error {
 		if queued[on] != n {
 			return fmt.Errorf("%d wait on %v, counted as %d", queued[on], on, n)
 		}
+	}
+	if l.bytes != bytes {
+		return fmt.Errorf("%d bytes of values wait, counted as %d", bytes, l.bytes)
 	}
 	return nil
 }

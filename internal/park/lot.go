@@ -53,6 +53,7 @@ type Lot struct {
 	places cow.Index[place, ID]
 	queued cow.Index[Object, int64] // places, an object
 	named  cow.Index[naming, struct{}]
+	bytes  int64 // of the values of all arms
 }
 
 // A place is where an arm of a waiter stands.
@@ -123,6 +124,7 @@ func (l *Lot) enqueue(id ID, w Waiter) {
 	for _, n := range w.names() {
 		l.named.Put(naming{n.ID, id}, struct{}{})
 	}
+	l.bytes += ValueBytes(w.Arms)
 }
 
 // Leave takes id off all its queues. Then it calls headed for each arm that stood at the
@@ -150,6 +152,7 @@ func (l *Lot) Leave(id ID, headed func(Object, Side)) (w Waiter, ok bool) {
 	for _, n := range w.names() {
 		l.named.Delete(naming{n.ID, id})
 	}
+	l.bytes -= ValueBytes(w.Arms)
 	for _, i := range heads {
 		headed(w.Arms[i].On, w.Arms[i].Side)
 	}
@@ -246,6 +249,9 @@ func (l *Lot) Waiting(on Object) int64 {
 // Parked is how many arms wait on all objects.
 func (l *Lot) Parked() int { return l.places.Len() }
 
+// Bytes is how long the values of all arms that wait are together.
+func (l *Lot) Bytes() int64 { return l.bytes }
+
 // Len is how many wait.
 func (l *Lot) Len() int { return l.waiters.Len() }
 
@@ -256,7 +262,7 @@ func (l *Lot) Sum() uint64 { return l.waiters.Sum() }
 func (l *Lot) Copy() Lot {
 	return Lot{
 		waiters: l.waiters.Copy(), last: l.last,
-		places: l.places.Copy(), queued: l.queued.Copy(), named: l.named.Copy(),
+		places: l.places.Copy(), queued: l.queued.Copy(), named: l.named.Copy(), bytes: l.bytes,
 	}
 }
 

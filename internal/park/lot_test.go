@@ -211,6 +211,15 @@ func compare(t *rapid.T, lot *park.Lot, model *line) {
 			t.Fatalf("First(%v) is %v (%v), should be %v (%v)", from, got, ok, want, there)
 		}
 	}
+	bytes := 0
+	for _, w := range model.waiting {
+		for _, a := range w.w.Arms {
+			bytes += len(a.Value)
+		}
+	}
+	if lot.Bytes() != int64(bytes) {
+		t.Fatalf("%d bytes wait, should be %d", lot.Bytes(), bytes)
+	}
 	if lot.Len() != len(model.waiting) {
 		t.Fatalf("%d wait, should be %d", lot.Len(), len(model.waiting))
 	}
