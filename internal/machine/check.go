@@ -17,6 +17,7 @@ func (m *Machine) Check() error {
 	c.holds()
 	c.objects()
 	c.waiters()
+	c.channels()
 	c.derived()
 	return errors.Join(c.faults...)
 }
@@ -157,7 +158,8 @@ func (c *checker) objects() {
 				c.failf(2, "%v holds %d of %v", t.id, t.arm.N, on)
 			}
 		}
-		if alone > 1 || alone == 1 && len(tenures) > 1 {
+		elements := on.Kind == park.KindChan // each of which is held by one
+		if !elements && (alone > 1 || alone == 1 && len(tenures) > 1) {
 			c.failf(2, "%v is held exclusively %d times, by %d in all", on, alone, len(tenures))
 		}
 		if s, ok := c.m.locks.Semaphore(on); ok != (on.Kind == park.KindSemaphore) || ok && s.Held != sum {
@@ -245,7 +247,8 @@ func (c *checker) derived() {
 			c.failf(10, "change %d of %d has revision %d, the last is %d", i, len(c.m.changes), ch.Revision, c.m.revision)
 		}
 	}
-	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum(), c.m.groups.CheckSum(), c.m.onces.CheckSum()); err != nil {
+	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum(), c.m.groups.CheckSum(), c.m.onces.CheckSum(),
+		c.m.channels.CheckSum()); err != nil {
 		c.failf(10, "%w", err)
 	}
 }
