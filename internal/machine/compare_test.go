@@ -57,6 +57,14 @@ func printedList(l machine.ObjectList) string {
 	return b.String()
 }
 
+// printedDelivery is what a grant says of an element.
+func printedDelivery(attempts int64, value string) string {
+	if attempts == 0 && value == "" {
+		return ""
+	}
+	return fmt.Sprintf(" attempt %d of %q", attempts, value)
+}
+
 func lines(s []string) string {
 	var b bytes.Buffer
 	for _, l := range s {
@@ -92,7 +100,7 @@ func printed(e machine.Event) string {
 	call := fmt.Sprintf("%v/%d %q", e.Session, e.Seq, e.Request)
 	switch {
 	case e.Code == park.Granted:
-		return fmt.Sprintf("granted %s token %d arm %d waited %q", call, e.Token, e.Arm, e.Waited)
+		return fmt.Sprintf("granted %s token %d arm %d waited %q%s", call, e.Token, e.Arm, e.Waited, printedDelivery(e.Value, e.Data))
 	case e.Code == park.Deadlock && len(e.Cycle) > 0:
 		return fmt.Sprintf("deadlock %s of %d", call, cycleLength(e.Cycle))
 	case e.Waited != "":

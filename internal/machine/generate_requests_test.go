@@ -85,6 +85,9 @@ func (h *history) newCall(c *fakeCaller) machine.Call {
 	default:
 		if out.Op = h.ofLeader(c.id, 0, 0); !h.plain && h.intn(2) > 0 {
 			out.Op = h.ofLatch(c.id, 0, 0)
+			if h.intn(2) == 0 {
+				out.Op = h.ofChannel(c.id, 0, 0)
+			}
 		}
 		if s := h.model.session(c.id); s != nil {
 			if name := s.name(out.Op.To); name != "" {

@@ -139,6 +139,9 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 	recent := func() park.Seq {
 		return seq - min(seq, park.Seq(h.intn(8)))
 	}
+	if h.intn(6) == 0 {
+		return h.ofChannel(c.id, seq, recent())
+	}
 	if !h.plain && h.intn(5) == 0 {
 		return h.ofLatch(c.id, seq, recent())
 	}
@@ -173,7 +176,12 @@ func (h *history) object(kind park.Kind) park.Object {
 }
 
 // kind is one of those that the model knows.
-func (h *history) kind() park.Kind { return park.Kind(1 + h.intn(5)) }
+func (h *history) kind() park.Kind {
+	kinds := []park.Kind{
+		park.KindLock, park.KindSemaphore, park.KindElection, park.KindWaitGroup, park.KindOnce, park.KindChan,
+	}
+	return kinds[h.intn(len(kinds))]
+}
 
 func (h *history) wait() machine.Wait {
 	w := machine.Wait{Commit: park.Any, Try: h.intn(6) == 0}
@@ -183,6 +191,10 @@ func (h *history) wait() machine.Wait {
 		w.Commit = park.Commit(1 + h.intn(3))
 	}
 	for range arms {
+		if w.Commit != park.Every && h.intn(3) == 0 || h.intn(50) == 0 {
+			w.Arms = append(w.Arms, h.chanArm())
+			continue
+		}
 		if !h.plain && (w.Commit != park.Every && h.intn(4) == 0 || h.intn(50) == 0) {
 			w.Arms = append(w.Arms, h.latchArm())
 			continue
@@ -286,7 +298,7 @@ func isElection(a park.Arm) bool { return a.On.Kind == park.KindElection }
 
 // list asks for objects from somewhere on.
 func (h *history) list() machine.Command {
-	l := &machine.List{Kind: park.Kind(h.intn(6)), Max: int64(h.intn(6))}
+	l := &machine.List{Kind: h.kind() * park.Kind(h.intn(2)), Max: int64(h.intn(6))}
 	if h.intn(2) == 0 {
 		l.After = h.object(h.kind())
 	}

@@ -318,6 +318,7 @@ var mustSee = slices.Concat(
 		"listed a page", "listed several kinds", "described nothing", "described kind 1", "described kind 2", "described kind 3",
 	},
 	mustSeeLatches,
+	mustSeeChannels,
 )
 
 func TestMachineAgainstModel(t *testing.T) {

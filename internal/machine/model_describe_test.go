@@ -26,7 +26,7 @@ func (m *model) describe(s *modelSession, op *machine.Op) {
 
 // exists says whether there is anything to say of an object.
 func (m *model) exists(on park.Object) bool {
-	return m.limits[on] != nil || slices.Contains(m.latches(), on) || slices.ContainsFunc(m.calls, func(c *modelCall) bool {
+	return m.limits[on] != nil || slices.Contains(m.latches(), on) || m.chanOf(on) != nil || slices.ContainsFunc(m.calls, func(c *modelCall) bool {
 		return (c.state == held || c.state == parked) &&
 			slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on })
 	})
@@ -60,6 +60,7 @@ func (m *model) list(l *machine.List) {
 		all = append(all, on)
 	}
 	all = append(all, m.latches()...)
+	all = append(all, m.channels()...)
 	order := func(a, b park.Object) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	}
@@ -95,6 +96,7 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 		d.Limit, d.Stored = l.limit, true
 	}
 	m.describeLatch(&d)
+	m.describeChan(&d)
 	byID := slices.SortedFunc(slices.Values(m.calls), func(a, b *modelCall) int {
 		return cmp.Or(cmp.Compare(a.s.id, b.s.id), cmp.Compare(a.seq, b.seq))
 	})
@@ -123,7 +125,9 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 		if len(d.Waiters) < waiters {
 			i := slices.IndexFunc(c.arms, func(a park.Arm) bool { return a.On == on })
 			p := m.party(c, c.arms[i])
-			p.Prio, p.Value = c.prio, c.arms[i].Value
+			if p.Prio = c.prio; on.Kind == park.KindElection {
+				p.Value = c.arms[i].Value
+			}
 			d.Waiters = append(d.Waiters, p)
 		}
 	}

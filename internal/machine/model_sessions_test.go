@@ -139,6 +139,9 @@ func (m *model) openSession(a *machine.Attach) {
 				if c := m.call(old, seq); c != nil && c.state == kept {
 					r = c.modelResult
 				}
+				if r.data != "" {
+					m.seen["an element left to the successor"]++
+				}
 				if r.arm > 0 {
 					m.seen["a wait's result left to the successor"]++
 				}
@@ -165,9 +168,15 @@ func (m *model) again(s *modelSession, seq park.Seq) {
 		if c.arm > 0 {
 			m.seen["granted again, a later arm"]++
 		}
+		if ch, _ := m.delivery(c); ch != nil {
+			m.seen["a delivery again"]++
+		}
 		m.granted(c, "")
 	case c.state == kept:
 		m.seen["result again"]++
+		if c.data != "" {
+			m.seen["an element again"]++
+		}
 		if c.arm > 0 {
 			m.seen["a later arm's result again"]++
 		}

@@ -24,6 +24,7 @@ type model struct {
 	events   []string
 	seen     map[string]int // interesting states, for coverage
 	modelLatches
+	chans []*modelChan
 
 	// choice is the arm that the machine took for a call that could take several.
 	choice func(park.ID) int
@@ -140,7 +141,7 @@ func (m *model) tellResult(s *modelSession, seq park.Seq, r modelResult) {
 }
 
 func (m *model) granted(c *modelCall, waited string) {
-	m.tell("granted %v/%d %q token %d arm %d waited %q", c.s.id, c.seq, c.s.name(c.seq), c.token, c.arm, waited)
+	m.tell("granted %v/%d %q token %d arm %d waited %q%s", c.s.id, c.seq, c.s.name(c.seq), c.token, c.arm, waited, m.deliveryText(c))
 }
 
 // change numbers a change about an arm of a call's.
@@ -174,6 +175,7 @@ func (m *model) release(c *modelCall, why machine.Ending) {
 	}
 	c.state = closed
 	m.ranInVain(c, why)
+	m.undelivered(c, why)
 	m.conclude(c.s, c.seq, modelResult{code: park.Over})
 }
 
@@ -324,6 +326,10 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 		m.complete(s, op)
 	case machine.DoDelete:
 		m.deleteLatch(s, op)
+	case machine.DoAck:
+		m.ack(s, op)
+	case machine.DoClose:
+		m.closeChan(s, op)
 	case machine.DoLeave:
 		m.outcome(s, op.Seq, park.Done, 0)
 		m.end(s, machine.EndLeft)
@@ -332,6 +338,9 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 
 // queue is who waits on an object, in order.
 func (m *model) queue(on park.Object) []*modelCall {
+	if isChan(on.Kind) {
+		return slices.Concat(m.side(on, park.Send), m.side(on, park.Recv))
+	}
 	var q []*modelCall
 	for _, c := range m.calls {
 		if c.state == parked && slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on }) {
@@ -363,6 +372,12 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 	for _, a := range w.Arms {
 		if code, value := m.admitLatch(w.Commit, a); code != 0 {
 			return code, value
+		}
+		if isChan(a.On.Kind) {
+			if code, value := m.admitChan(w.Commit, a); code != 0 {
+				return code, value
+			}
+			continue
 		}
 		switch {
 		case isLatch(a.On.Kind):
@@ -432,6 +447,9 @@ func (m *model) ready(c *modelCall, a park.Arm) bool {
 	if isLatch(a.On.Kind) {
 		return m.latchReady(c, a)
 	}
+	if isChan(a.On.Kind) {
+		return m.chanReady(c, a)
+	}
 	sum := int64(0)
 	for _, o := range m.calls {
 		for _, b := range o.arms {
@@ -482,7 +500,7 @@ func (m *model) tryGrant(c *modelCall) bool {
 			arm = ready[0]
 		}
 	}
-	if m.passed(c, arm) {
+	if m.passed(c, arm) || m.moved(c, arm) {
 		return true
 	}
 	if c.commit != park.Every {
@@ -497,7 +515,7 @@ func (m *model) tryGrant(c *modelCall) bool {
 // take gives a call the arms that are left to it.
 func (m *model) take(c *modelCall, waitedSince int64) {
 	alone := func(a park.Arm) bool {
-		return a.On.Kind == park.KindElection || a.On.Kind == park.KindOnce || a.On.Kind == park.KindLock && !a.Shared
+		return a.On.Kind == park.KindElection || a.On.Kind == park.KindOnce || a.Ack || a.On.Kind == park.KindLock && !a.Shared
 	}
 	waited := c.waitedFor(m.seen)
 	c.state, c.until, c.since, c.freed = held, 0, m.clock, nil
@@ -551,5 +569,6 @@ func (m *model) settle() {
 			break
 		}
 	}
+	m.tidy()
 	m.calls = slices.DeleteFunc(m.calls, func(c *modelCall) bool { return c.state == closed })
 }

@@ -209,6 +209,7 @@ func (m *Machine) proceed(id park.ID, w *park.Waiter, arm int, waited bool) {
 	m.got(id, w, arm, r.Commit(id, a, w.Prio, nil), waited)
 	if a.On.Kind == park.KindChan {
 		m.touchAll(a.On) // a slot or an element for somebody else
+		m.loosen(a.On)   // it may have been the last element
 	}
 }
 
