@@ -40,6 +40,20 @@ func (m *Machine) made(on park.Object) {
 	m.touchAll(on)
 }
 
+// misfit says why a wait whose arms were admitted one after the other cannot be: a later arm
+// may have made a channel that an earlier one, of any capacity, cannot have.
+func (m *Machine) misfit(arms []park.Arm) (park.Code, int64) {
+	for _, a := range arms {
+		if a.On.Kind != park.KindChan {
+			continue
+		}
+		if code, value := m.channels.Misfit(a); code != 0 {
+			return code, value
+		}
+	}
+	return 0, 0
+}
+
 // closeChannel closes a channel: who waits to send is refused, who waits to receive gets what
 // is left. It is never refused for load (SEMANTICS H1).
 func (m *Machine) closeChannel(id park.ID, on park.Object, capacity int64, codec string) {

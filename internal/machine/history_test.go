@@ -68,6 +68,9 @@ func (h *history) step() {
 	if h.intn(100) == 0 {
 		commands = h.hammer()
 	}
+	if len(h.clients) > 0 && h.intn(25) == 0 {
+		commands = append(commands, h.crowd()...)
+	}
 	for range 1 + h.intn(3) {
 		if c := h.command(); c != nil {
 			commands = append(commands, c)

@@ -93,6 +93,21 @@ func (m *model) admitChan(commit park.Commit, a park.Arm) (park.Code, int64) {
 	return 0, 0
 }
 
+// misfits is misfit of arms that were admitted one after the other: a later one may have made
+// what an earlier one cannot have.
+func (m *model) misfits(arms []park.Arm) (park.Code, int64) {
+	for _, a := range arms {
+		if !isChan(a.On.Kind) {
+			continue
+		}
+		if code, value := m.misfit(a); code != 0 {
+			m.seen["refused by what it made itself"]++
+			return code, value
+		}
+	}
+	return 0, 0
+}
+
 // misfit says why an arm cannot have the channel that there is, or would be.
 func (m *model) misfit(a park.Arm) (park.Code, int64) {
 	ch := m.chanOf(a.On)
@@ -117,7 +132,7 @@ func (m *model) misfit(a park.Arm) (park.Code, int64) {
 
 func (m *model) makeChan(ch *modelChan) {
 	m.chans = append(m.chans, ch)
-	for _, c := range m.queue(ch.on) {
+	for _, c := range m.queues(ch.on) {
 		if c.state != parked {
 			continue // it stands on both queues
 		}

@@ -338,9 +338,6 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 
 // queue is who waits on an object, in order.
 func (m *model) queue(on park.Object) []*modelCall {
-	if isChan(on.Kind) {
-		return slices.Concat(m.side(on, park.Send), m.side(on, park.Recv))
-	}
 	var q []*modelCall
 	for _, c := range m.calls {
 		if c.state == parked && slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on }) {
@@ -409,7 +406,7 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 			return park.Invalid, l.limit
 		}
 	}
-	return 0, 0
+	return m.misfits(w.Arms)
 }
 
 func (m *model) wait(s *modelSession, op *machine.Op) {

@@ -96,7 +96,7 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 	if m.lot.Names() >= MaxNamed && !op.Try && !op.Lineage.Empty() {
 		return park.Limit, MaxNamed
 	}
-	return 0, 0
+	return m.misfit(op.Arms)
 }
 
 // heavy reports whether the values of arms are more than may wait with those that do.
