@@ -34,9 +34,11 @@ var update = flag.Bool("update", false, "write the answers and golden files of t
 //
 //	lock X      rlock X      acquire S N[/LIMIT]      lead E [value=V]
 //	wait G      do O         result O (of whoever does it)
+//	send C[/CAPACITY] VALUE  recv C[/CAPACITY]  recvack C[/CAPACITY]      [codec=C]
 //	any|first|all lock X | rlock Y | ...
 //	end CALL    release CALL N      resize S N      describe KIND X      noop      leave
 //	proclaim CALL VALUE      transfer CALL NAME
+//	ack CALL    close C[/CAPACITY]
 //	add G N     complete CALL VALUE [panic]      delete KIND X
 //
 // the waits with the options try, prio=N, delay=1s, limit=1s, note=W, trace=T, and for their

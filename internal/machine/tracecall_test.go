@@ -57,7 +57,7 @@ func (tr *trace) call(w *words) machine.Command {
 func kinds() map[string]park.Kind {
 	return map[string]park.Kind{
 		"lock": park.KindLock, "semaphore": park.KindSemaphore, "election": park.KindElection,
-		"waitgroup": park.KindWaitGroup, "once": park.KindOnce,
+		"waitgroup": park.KindWaitGroup, "once": park.KindOnce, "chan": park.KindChan,
 	}
 }
 
@@ -107,7 +107,7 @@ func (tr *trace) called(c *machine.Call, r machine.Called) string {
 }
 
 func kindName(k park.Kind) string {
-	return [...]string{"", "lock", "semaphore", "election", "waitgroup", "once"}[k]
+	return [...]string{"", "lock", "semaphore", "election", "waitgroup", "once", "cond", "map", "chan"}[k]
 }
 
 func (tr *trace) described(c *machine.Describe, d *machine.Description) string {
@@ -124,7 +124,9 @@ func (tr *trace) listed(l machine.ObjectList) (out []string) {
 			line += ", first " + tr.party(*s.Holder)
 		}
 		line += fmt.Sprintf("; %d wait", s.Waiting)
-		if s.Traits.Limit != 0 {
+		if s.On.Kind == park.KindChan {
+			line += "; " + chanText(s.Traits)
+		} else if s.Traits.Limit != 0 {
 			line += fmt.Sprintf("; %d of %d permits", s.Traits.Held, s.Traits.Limit)
 		}
 		if isLatch(s.On.Kind) {
@@ -148,7 +150,7 @@ func (tr *trace) printChanges() string {
 			continue
 		}
 		b.WriteString(" " + [...]string{"", "granted to", "ended by", "delayed after", "proclaimed by",
-			9: "cut by the end of", 10: "removed by"}[c.Type])
+			8: "closed by", 9: "cut by the end of", 10: "removed by"}[c.Type])
 		fmt.Fprintf(&b, " %s/%d (%s)%s\n", tr.name(c.ID.Session), c.ID.Seq, c.Who, changeText(c))
 	}
 	if b.Len() == 0 {

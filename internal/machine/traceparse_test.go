@@ -308,8 +308,11 @@ func (tr *trace) op(w *words, target func() park.Seq) (op machine.Op) {
 	if op, ok := w.latchOp(verb, target); ok {
 		return op
 	}
+	if op, ok := w.chanOp(verb, target); ok {
+		return op
+	}
 	switch verb {
-	case "lock", "rlock", "acquire", "lead", "wait", "do", "result":
+	case "lock", "rlock", "acquire", "lead", "wait", "do", "result", "send", "recv", "recvack":
 		w.rest = append([]string{verb}, w.rest...)
 		op.Do, op.Wait = machine.DoWait, w.wait(park.Any)
 	case "any", "first", "all":
@@ -373,6 +376,10 @@ func (w *words) wait(commit park.Commit) machine.Wait {
 		verb := arm.next()
 		if latch, ok := arm.latchArm(verb); ok {
 			wait.Arms = append(wait.Arms, latch)
+			continue
+		}
+		if ch, ok := arm.chanArm(verb); ok {
+			wait.Arms = append(wait.Arms, ch)
 			continue
 		}
 		switch verb {

@@ -231,7 +231,9 @@ func (tr *trace) attached(e machine.Event) string {
 
 func (tr *trace) description(d *machine.Description) string {
 	var b strings.Builder
-	if d.Limit != 0 {
+	if d.On.Kind == park.KindChan && d.Stored {
+		b.WriteString("\n" + chanText(d.Traits))
+	} else if d.Limit != 0 {
 		fmt.Fprintf(&b, "\n%d of %d permits held", d.Held, d.Limit)
 	}
 	if isLatch(d.On.Kind) && d.Stored {
