@@ -19,7 +19,9 @@ import (
 )
 
 // specimens is every command and every op, with every field set.
-func specimens() []machine.Command { return slices.Concat(firstSpecimens(), latchSpecimens()) }
+func specimens() []machine.Command {
+	return slices.Concat(firstSpecimens(), latchSpecimens(), chanSpecimens())
+}
 
 func firstSpecimens() []machine.Command {
 	x, s := park.Object{Kind: park.KindLock, Name: "x"}, park.Object{Kind: park.KindSemaphore, Name: "pool/ä"}

@@ -111,3 +111,98 @@ func TestMaxValues(t *testing.T) {
 var _ = fmt.Sprint
 var _ = session.MaxOpen
 var _ = ackArm
+
+// glut gives a session kept elements of MaxBytes in all, through a channel of its own.
+func glut(r *rig, s park.SessionID) {
+	r.tb.Helper()
+	element := strings.Repeat("v", channel.MaxElement)
+	for range session.MaxBytes / channel.MaxElement {
+		events := r.frame(s, chanOp(sendArm("glut", element, 1)), chanOp(recvArm("glut", 1)))
+		if len(events) != 2 || events[1].Code != park.Done || len(events[1].Data) != channel.MaxElement {
+			r.tb.Fatalf("receives: %d events, %+v", len(events), events[0].Code)
+		}
+	}
+}
+
+// codes are those of events, each with its session and its seq.
+func codes(events []machine.Event) (out []string) {
+	for _, e := range events {
+		out = append(out, fmt.Sprintf("%d/%d:%d", e.Session, e.Seq, e.Code))
+	}
+	return out
+}
+
+// A session whose kept results have MaxBytes is given no more (SEMANTICS B3): what it would
+// receive stays where it is, or is for the next. It may send and lock, and everything once it
+// acknowledges.
+func TestFullOfResults(t *testing.T) {
+	r := newRig(t)
+	s := r.open(2, minute)
+	waits := chanOp(recvArm("meet", 0), lockOp("none").Wait.Arms[0])
+	r.frame(s+1, lockOp("none"))
+	r.frame(s, waits, chanOp(recvArm("q", 2)), chanOp(ackArm("q", 2), recvArm("r", 0))) // 1, 2, 3
+	glut(r, s)
+	for _, c := range []struct {
+		name string
+		op   machine.Op
+		want park.Code
+	}{
+		{"receive", chanOp(recvArm("q", 2)), park.Full},
+		{"receive to acknowledge", chanOp(ackArm("q", 2)), park.Full},
+		{"a select that may receive", chanOp(lockOp("free").Wait.Arms[0], recvArm("q", 2)), park.Full},
+		{"lock", lockOp("free"), park.Granted},
+		{"send", chanOp(sendArm("q", "v1", 2)), park.Done}, // and nobody is left on q
+	} {
+		if got := codes(r.frame(s, c.op)); len(got) == 0 || !strings.HasSuffix(got[0], fmt.Sprint(":", c.want)) {
+			t.Errorf("%s: %v, should be code %d", c.name, got, c.want)
+		}
+		r.check()
+	}
+	other := r.frame(s+1, chanOp(recvArm("q", 2)), chanOp(recvArm("meet", 0)))
+	if got := fmt.Sprint(codes(other)); got != fmt.Sprintf("[%d/2:%d]", s+1, park.Done) || other[0].Data != "v1" {
+		t.Errorf("the next receives %v, %q", got, other[0].Data)
+	}
+	r.check()
+	// A newcomer meets the first who is not full; who is and stands before it leaves.
+	met := codes(r.frame(s+1, chanOp(sendArm("meet", "v2", 0))))
+	want := []string{
+		fmt.Sprintf("%d/1:%d", s, park.Full), fmt.Sprintf("%d/3:%d", s+1, park.Done), fmt.Sprintf("%d/4:%d", s+1, park.Done),
+	}
+	if fmt.Sprint(met) != fmt.Sprint(want) {
+		t.Errorf("a newcomer meets %v, should be %v", met, want)
+	}
+	r.check()
+	r.apply(0, &machine.Frame{Session: s, Epoch: 1, Acked: []machine.Range{{First: 1, Last: 1 << 40}}})
+	if c := r.code(s, trying(chanOp(recvArm("q", 2)))); c != park.Busy {
+		t.Errorf("after it acknowledged: code %d", c)
+	}
+	r.check()
+}
+
+// Who waits and is full leaves when somebody comes whom it would meet, and when it would be
+// the first to proceed.
+func TestFullWhileWaiting(t *testing.T) {
+	r := newRig(t)
+	s := r.open(3, minute)
+	for range 3 {
+		r.frame(s, chanOp(recvArm("meet", 0)))
+	}
+	r.frame(s, chanOp(sendArm("closing", "", 1)), chanOp(ackArm("closing", 1)), chanOp(recvArm("closing", 1)))
+	glut(r, s)
+	if got := codes(r.frame(s+1, trying(chanOp(sendArm("meet", "v", 0))))); len(got) != 4 {
+		t.Errorf("a try to send to three who are full: %v", got)
+	}
+	if got := codes(r.frame(s+1, chanOp(sendArm("meet", "v", 0)))); len(got) != 0 {
+		t.Errorf("a send to nobody: %v", got)
+	}
+	r.check()
+	// A delivery is not kept but held, and its element comes back to who waits for it.
+	if got := codes(r.frame(s, endOp(5))); len(got) != 2 || got[1] != fmt.Sprintf("%d/6:%d", s, park.Full) {
+		t.Errorf("what is given back is for who is full: %v", got)
+	}
+	r.check()
+	if got := r.frame(s+2, chanOp(recvArm("closing", 1)), chanOp(recvArm("meet", 0))); len(got) != 3 {
+		t.Errorf("the next receive: %+v", got)
+	}
+	r.check()
+}

@@ -221,6 +221,8 @@ func FuzzRestore(f *testing.F) {
 	f.Add(tangled[:len(tangled)-8])
 	latches := written(f, latched())
 	f.Add(latches[:len(latches)-8])
+	channels := written(f, channelled())
+	f.Add(channels[:len(channels)-8])
 	f.Add(empty[:len(empty)-8])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := machine.Restore(bytes.NewReader(sealed(body)))
