@@ -9,6 +9,9 @@ import (
 	"coordd.dev/internal/park"
 )
 
+// atChannel says whether it is a channel's turn.
+func (h *history) atChannel() bool { return h.chans > 0 && h.intn(h.chans) == 0 }
+
 // chanArm is a send or a receive, mostly of the channel as it is, seldom one that must be
 // refused.
 func (h *history) chanArm() park.Arm {

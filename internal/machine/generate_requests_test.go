@@ -85,7 +85,7 @@ func (h *history) newCall(c *fakeCaller) machine.Call {
 	default:
 		if out.Op = h.ofLeader(c.id, 0, 0); !h.plain && h.intn(2) > 0 {
 			out.Op = h.ofLatch(c.id, 0, 0)
-			if h.intn(2) == 0 {
+			if h.atChannel() {
 				out.Op = h.ofChannel(c.id, 0, 0)
 			}
 		}

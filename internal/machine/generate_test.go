@@ -139,7 +139,7 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 	recent := func() park.Seq {
 		return seq - min(seq, park.Seq(h.intn(8)))
 	}
-	if h.intn(6) == 0 {
+	if h.atChannel() && h.intn(2) == 0 {
 		return h.ofChannel(c.id, seq, recent())
 	}
 	if !h.plain && h.intn(5) == 0 {
@@ -191,7 +191,7 @@ func (h *history) wait() machine.Wait {
 		w.Commit = park.Commit(1 + h.intn(3))
 	}
 	for range arms {
-		if w.Commit != park.Every && h.intn(3) == 0 || h.intn(50) == 0 {
+		if (w.Commit != park.Every || h.intn(20) == 0) && h.atChannel() {
 			w.Arms = append(w.Arms, h.chanArm())
 			continue
 		}

@@ -29,6 +29,8 @@ type history struct {
 	old     *machine.Snapshot // kept alive, and re-hashed later
 	oldHash uint64
 	oldAge  int
+
+	chans int // one of so many waits and ops is about channels; 0 is none
 }
 
 // A fakeClient knows just enough of a session to send plausible frames.
@@ -48,6 +50,7 @@ func newHistory(tb testing.TB, intn func(int) int, seen map[string]int) *history
 }
 
 func (h *history) run(entries int) {
+	h.chans = []int{2, 12, 0}[h.intn(3)]
 	h.apply(0, &machine.Bootstrap{Cluster: "c", Floor: park.Token(h.intn(1000))})
 	for range entries {
 		h.step()
@@ -68,7 +71,7 @@ func (h *history) step() {
 	if h.intn(100) == 0 {
 		commands = h.hammer()
 	}
-	if len(h.clients) > 0 && h.intn(25) == 0 {
+	if len(h.clients) > 0 && h.chans > 0 && h.intn(20) == 0 {
 		commands = append(commands, h.crowd()...)
 	}
 	for range 1 + h.intn(3) {
@@ -325,7 +328,7 @@ var mustSee = slices.Concat(
 )
 
 func TestMachineAgainstModel(t *testing.T) {
-	histories := 600
+	histories := 900
 	if testing.Short() {
 		histories = 100
 	}

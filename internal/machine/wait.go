@@ -183,13 +183,6 @@ func (m *Machine) free(id park.ID, w *park.Waiter, arm int) (free bool, peer par
 	return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, peer), peer
 }
 
-func opposite(s park.Side) park.Side {
-	if s == park.Send {
-		return park.Recv
-	}
-	return park.Send
-}
-
 // proceed commits what try has found, and tells. waited says that the call was parked; it is
 // not any more.
 func (m *Machine) proceed(id park.ID, w *park.Waiter, arm int, waited bool) {
@@ -211,60 +204,6 @@ func (m *Machine) proceed(id park.ID, w *park.Waiter, arm int, waited bool) {
 		m.touchAll(a.On) // a slot or an element for somebody else
 		m.loosen(a.On)   // it may have been the last element
 	}
-}
-
-// takes reports whether a wait may come to a result with data, which is kept.
-func takes(arms []park.Arm) bool {
-	return slices.ContainsFunc(arms, func(a park.Arm) bool {
-		return a.On.Kind == park.KindChan && a.Side == park.Recv
-	})
-}
-
-// glutted refuses who would get more data than may be kept for its session: the waiter, which
-// is about to proceed, or the one that it would meet. If it reports true the waiter must be
-// tried anew, if it waits still. Nothing was taken from anywhere, so nothing is lost.
-func (m *Machine) glutted(id park.ID, w *park.Waiter, arm int) bool {
-	if arm == every || w.Arms[arm].On.Kind != park.KindChan {
-		return false
-	}
-	who := id
-	if !takes(w.Arms[arm:arm+1]) || !m.book.Full(id.Session) {
-		peer, _, ok := m.peer(id, &w.Arms[arm])
-		if !ok || w.Arms[arm].Side != park.Send || !m.book.Full(peer.Session) {
-			return false
-		}
-		who = peer
-	}
-	m.leave(who)
-	m.answer(who, park.Full, session.MaxBytes)
-	return true
-}
-
-// peer is who an arm that can only meet somebody would meet, if there is anybody.
-func (m *Machine) peer(id park.ID, a *park.Arm) (peer park.ID, w park.Waiter, ok bool) {
-	if m.room(a.On.Kind).Ready(*a) != park.Meet {
-		return park.ID{}, park.Waiter{}, false
-	}
-	if peer, ok = m.lot.Peer(a.On, opposite(a.Side), id); ok {
-		w, _ = m.lot.Get(peer)
-	}
-	return peer, w, ok
-}
-
-// meet commits an arm together with that of its peer, who waits on the other side.
-func (m *Machine) meet(id park.ID, w *park.Waiter, arm int, waited bool) {
-	a := w.Arms[arm]
-	peer, x, ok := m.peer(id, &a)
-	if !ok {
-		panic("machine: an arm meets nobody")
-	}
-	other := slices.IndexFunc(x.Arms, func(b park.Arm) bool { return b.On == a.On && b.Side == opposite(a.Side) })
-	b := x.Arms[other]
-	m.leave(peer)
-	r := m.room(a.On.Kind)
-	mine, its := r.Commit(id, a, w.Prio, &b), r.Commit(peer, b, x.Prio, &a)
-	m.got(peer, &x, other, its, true)
-	m.got(id, w, arm, mine, waited)
 }
 
 // got gives a call what its arm got, and tells. The result of a once is read, not taken, and
