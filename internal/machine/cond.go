@@ -6,6 +6,9 @@ import (
 	"coordd.dev/lock"
 )
 
+// ofCond reports whether an arm is of a cond: a wait has at most one, and then nothing else.
+func ofCond(a park.Arm) bool { return a.On.Kind == park.KindCond }
+
 // await lets go of a lock and waits for a signal of a cond, in one step (SEMANTICS E6). What
 // it comes to is a hold of the lock.
 func (m *Machine) await(id park.ID, to park.Seq, op *Wait) {
@@ -15,7 +18,7 @@ func (m *Machine) await(id park.ID, to park.Seq, op *Wait) {
 	case !ok:
 		m.answer(id, park.NotFound, 0)
 		return
-	case op.Try || len(op.Arms) != 1 || op.Arms[0].On.Kind != park.KindCond,
+	case op.Try || len(op.Arms) != 1 || !ofCond(op.Arms[0]),
 		len(h.Arms) != 1 || !lock.Exclusive(h.Arms[0]) || h.Arms[0].On != lock.Woken(op.Arms[0]).On:
 		m.answer(id, park.Invalid, 0)
 		return

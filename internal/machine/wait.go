@@ -19,6 +19,10 @@ func (m *Machine) wait(id park.ID, op *Wait) {
 		m.answer(id, park.Full, session.MaxBytes)
 		return
 	}
+	if slices.ContainsFunc(op.Arms, ofCond) {
+		m.answer(id, park.Invalid, 0) // only await gives up the lock with which it waits
+		return
+	}
 	if code, value := m.admit(op); code != 0 {
 		m.answer(id, code, value)
 		return
