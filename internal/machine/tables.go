@@ -24,7 +24,7 @@ func (m *Machine) table(id park.ID, on park.Object, op *table.Op) {
 	case r.Code != park.Done:
 		m.answer(id, r.Code, r.Value)
 	case reads:
-		m.read(id, k, &Entries{Revision: m.revision, Pairs: r.Entries})
+		m.read(id, op.Verb, k, &Entries{Revision: m.revision, Pairs: r.Entries})
 	default:
 		m.keep(id, k)
 	}
@@ -37,12 +37,16 @@ type Entries struct {
 }
 
 // read answers a Load or a Range, whose result is not kept: it may be asked anew. Of a call
-// without a stream what it read is kept as far as it is one value.
-func (m *Machine) read(id park.ID, k session.Kept, entries *Entries) {
+// without a stream what it read is kept if it is one value; a Range is then over, because
+// a retry must not be told of a map without entries.
+func (m *Machine) read(id park.ID, verb table.Verb, k session.Kept, entries *Entries) {
 	m.tell(Event{
 		Type: EventOutcome, Session: id.Session, Seq: id.Seq, Request: m.book.Request(id),
 		Code: k.Code, Value: k.Value, Data: k.Data, Entries: entries,
 	})
+	if verb == table.Range {
+		k = session.Kept{Code: park.Over}
+	}
 	m.conclude(id, k)
 }
 
