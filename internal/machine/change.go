@@ -16,7 +16,7 @@ type Change struct {
 	Note     string
 	Token    park.Token
 	Shared   bool
-	N        int64  // permits of the change, or the new limit; else 1
+	N        int64  // permits, or the new limit; 1 of any other hold or entry, else 0
 	Key      string // of a map's entry
 	Value    string
 	Trace    string

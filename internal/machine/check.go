@@ -7,6 +7,7 @@ import (
 
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/session"
+	"coordd.dev/lock"
 )
 
 // Check recomputes what must be true between two entries (SEMANTICS J) and returns every
@@ -127,6 +128,9 @@ func (c *checker) holds() {
 		for _, a := range h.Arms {
 			c.held[a.On] = append(c.held[a.On], tenure{id, a, h.Token})
 			alone = alone || c.m.exclusive(a)
+			if _, took := lock.TookSignal(a); took || ofCond(a) {
+				c.failf(1, "hold %v is of %+v", id, a)
+			}
 		}
 		if alone != (h.Token != 0) {
 			c.failf(5, "hold %v: exclusive %v, token %d", id, alone, h.Token)
@@ -199,6 +203,7 @@ func (c *checker) waiters() {
 		if st, live := c.m.book.Live(id.Session); !live || id.Seq > st.Last {
 			c.failf(1, "waiter %v of no live session", id)
 		}
+		c.conds(id, &w)
 		if c.ready(id, &w) {
 			c.failf(3, "waiter %v could proceed and is parked", id)
 		}
@@ -213,6 +218,15 @@ func (c *checker) waiters() {
 	}
 	if c.m.turns.Len() != 0 {
 		c.failf(4, "%d turns are left over", c.m.turns.Len())
+	}
+}
+
+// conds checks that who waits on a cond, or took a Signal of one, waits for nothing else (J4).
+func (c *checker) conds(id park.ID, w *park.Waiter) {
+	for _, a := range w.Arms {
+		if _, took := lock.TookSignal(a); (took || ofCond(a)) && len(w.Arms) != 1 {
+			c.failf(4, "waiter %v is on %v, and waits for %d things", id, a.On, len(w.Arms))
+		}
 	}
 }
 
@@ -247,8 +261,9 @@ func (c *checker) derived() {
 			c.failf(10, "change %d of %d has revision %d, the last is %d", i, len(c.m.changes), ch.Revision, c.m.revision)
 		}
 	}
+	c.faults = append(c.faults, c.m.tables.Check(c.m.revision)...)
 	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum(), c.m.groups.CheckSum(), c.m.onces.CheckSum(),
-		c.m.channels.CheckSum()); err != nil {
+		c.m.tables.CheckSum(), c.m.channels.CheckSum()); err != nil {
 		c.failf(10, "%w", err)
 	}
 }
