@@ -15,7 +15,7 @@ import (
 // isResult tells what the model says of the result of a command from its events.
 func isResult(s string) bool {
 	word, _, _ := strings.Cut(s, " ")
-	return slices.Contains([]string{"renew", "revoke", "sessions", "opened", "called", "object", "list"}, word)
+	return slices.Contains([]string{"renew", "revoke", "sessions", "opened", "called", "object", "list", "read"}, word)
 }
 
 func printedResult(c machine.Command, r any) (out []string) {
@@ -38,6 +38,8 @@ func printedResult(c machine.Command, r any) (out []string) {
 		out = append(out, fmt.Sprintf("object %+v", *r.(*machine.Description)))
 	case *machine.List:
 		out = append(out, "list "+printedList(r.(machine.ObjectList)))
+	case *machine.Read:
+		out = append(out, printedRead(r.(machine.ReadResult)))
 	}
 	return out
 }
@@ -108,5 +110,5 @@ func printed(e machine.Event) string {
 	case e.Description != nil:
 		return fmt.Sprintf("outcome %s code %d arm %d: %+v", call, e.Code, e.Arm, *e.Description)
 	}
-	return fmt.Sprintf("outcome %s code %d value %d arm %d data %q", call, e.Code, e.Value, e.Arm, e.Data)
+	return fmt.Sprintf("outcome %s code %d value %d arm %d data %q", call, e.Code, e.Value, e.Arm, e.Data) + printedEntries(e.Entries)
 }

@@ -70,7 +70,11 @@ func (h *history) newCall(c *fakeCaller) machine.Call {
 			out.Target = c.recent(h, 400).Request // it may be forgotten
 		}
 	}
-	switch n := h.intn(26); {
+	kinds := 28
+	if h.plain {
+		kinds = 22
+	}
+	switch n := h.intn(kinds); {
 	case n < 12:
 		out.Op = machine.Op{Do: machine.DoWait, Wait: h.wait()}
 		out.Op.Wait.Lineage = h.lineage(c.id)
@@ -83,11 +87,8 @@ func (h *history) newCall(c *fakeCaller) machine.Call {
 	case n < 17:
 		out.Op = machine.Op{Do: machine.DoNoop}
 	default:
-		if out.Op = h.ofLeader(c.id, 0, 0); !h.plain && h.intn(2) > 0 {
-			out.Op = h.ofLatch(c.id, 0, 0)
-			if h.atChannel() {
-				out.Op = h.ofChannel(c.id, 0, 0)
-			}
+		if out.Op = h.ofLeader(c.id, 0, 0); n >= 22 {
+			out.Op = h.ofOthers(c.id, 0, 0)
 		}
 		if s := h.model.session(c.id); s != nil {
 			if name := s.name(out.Op.To); name != "" {

@@ -16,7 +16,7 @@ func (h *history) command() machine.Command {
 		return h.open()
 	}
 	c := h.clients[h.intn(len(h.clients))]
-	switch n := h.intn(140); {
+	switch n := h.intn(144); {
 	case n < 25:
 		r := &machine.Renew{}
 		for _, c := range h.callers {
@@ -46,6 +46,8 @@ func (h *history) command() machine.Command {
 		return &machine.Describe{On: h.object(h.kind())}
 	case n < 81:
 		return h.list()
+	case n < 85:
+		return h.read()
 	default:
 		return h.frame(c)
 	}
@@ -139,17 +141,17 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 	recent := func() park.Seq {
 		return seq - min(seq, park.Seq(h.intn(8)))
 	}
-	if h.atChannel() && h.intn(2) == 0 {
-		return h.ofChannel(c.id, seq, recent())
+	kinds := 62
+	if h.plain {
+		kinds = 46
 	}
-	if !h.plain && h.intn(5) == 0 {
-		return h.ofLatch(c.id, seq, recent())
-	}
-	switch n := h.intn(46); {
+	switch n := h.intn(kinds); {
 	case n < 22:
 		op.Do = machine.DoWait
 		op.Wait = h.wait()
 		op.Wait.Lineage = h.lineage(c.id)
+	case n >= 46:
+		op = h.ofOthers(c.id, seq, recent())
 	case n >= 40:
 		op = h.ofLeader(c.id, seq, recent())
 	case n < 33:
@@ -173,14 +175,6 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 
 func (h *history) object(kind park.Kind) park.Object {
 	return park.Object{Kind: kind, Name: string(rune('a' + h.intn(3)))}
-}
-
-// kind is one of those that the model knows.
-func (h *history) kind() park.Kind {
-	kinds := []park.Kind{
-		park.KindLock, park.KindSemaphore, park.KindElection, park.KindWaitGroup, park.KindOnce, park.KindChan,
-	}
-	return kinds[h.intn(len(kinds))]
 }
 
 func (h *history) wait() machine.Wait {
@@ -218,6 +212,9 @@ func (h *history) wait() machine.Wait {
 		}
 		if h.intn(60) == 0 {
 			a.Value = h.value()
+		}
+		if h.intn(120) == 0 {
+			a.On.Kind = []park.Kind{park.KindCond, park.KindMap}[h.intn(2)]
 		}
 		w.Arms = append(w.Arms, a)
 	}

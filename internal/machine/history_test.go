@@ -76,6 +76,9 @@ func (h *history) step() {
 	if len(h.clients) > 0 && h.chans > 0 && h.intn(20) == 0 {
 		commands = append(commands, h.crowd()...)
 	}
+	if len(h.clients) > 0 && !h.plain && h.intn(25) == 0 {
+		commands = append(commands, h.drama()...)
+	}
 	for range 1 + h.intn(3) {
 		if c := h.command(); c != nil {
 			commands = append(commands, c)
@@ -327,6 +330,7 @@ var mustSee = slices.Concat(
 	},
 	mustSeeLatches,
 	mustSeeChannels,
+	mustSeeConds,
 )
 
 func TestMachineAgainstModel(t *testing.T) {

@@ -87,7 +87,7 @@ func (m *model) stuck() map[*modelCall]bool {
 // inTheWay is who of a set of stuck waits is in the way of an arm: who stands ahead, and who
 // promises to keep what it cannot do without.
 func (m *model) inTheWay(set map[*modelCall]bool, c *modelCall, a park.Arm) (all []*modelCall) {
-	if a.On.Kind == park.KindWaitGroup || isChan(a.On.Kind) { // anybody may settle, or send, or receive
+	if isCond(a) || a.On.Kind == park.KindWaitGroup || isChan(a.On.Kind) { // anybody may signal, settle, send or receive
 		return nil
 	}
 	var keepers []*modelCall

@@ -26,10 +26,15 @@ func (m *model) describe(s *modelSession, op *machine.Op) {
 
 // exists says whether there is anything to say of an object.
 func (m *model) exists(on park.Object) bool {
-	return m.limits[on] != nil || slices.Contains(m.latches(), on) || m.chanOf(on) != nil || slices.ContainsFunc(m.calls, func(c *modelCall) bool {
+	return m.limits[on] != nil || slices.Contains(m.stored(), on) || slices.ContainsFunc(m.calls, func(c *modelCall) bool {
 		return (c.state == held || c.state == parked) &&
 			slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on })
 	})
+}
+
+// stored is all that there is although nobody may hold it or wait for it, but for semaphores.
+func (m *model) stored() []park.Object {
+	return slices.Concat(m.latches(), m.channels(), m.mapNames())
 }
 
 func (m *model) described(s *modelSession, seq park.Seq, code park.Code, arm int, d machine.Description) {
@@ -59,8 +64,7 @@ func (m *model) list(l *machine.List) {
 	for on := range m.limits {
 		all = append(all, on)
 	}
-	all = append(all, m.latches()...)
-	all = append(all, m.channels()...)
+	all = append(all, m.stored()...)
 	order := func(a, b park.Object) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	}
@@ -97,6 +101,7 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 	}
 	m.describeLatch(&d)
 	m.describeChan(&d)
+	m.describeMap(&d)
 	byID := slices.SortedFunc(slices.Values(m.calls), func(a, b *modelCall) int {
 		return cmp.Or(cmp.Compare(a.s.id, b.s.id), cmp.Compare(a.seq, b.seq))
 	})

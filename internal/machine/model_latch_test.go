@@ -280,10 +280,6 @@ func (m *model) ranInVain(c *modelCall, why machine.Ending) {
 }
 
 func (m *model) deleteLatch(s *modelSession, op *machine.Op) {
-	if isChan(op.On.Kind) {
-		m.deleteChan(s, op)
-		return
-	}
 	waiting := int64(0)
 	for _, c := range m.queue(op.On) {
 		for _, a := range c.arms {

@@ -50,7 +50,7 @@ func (m *model) resize(s *modelSession, op *machine.Op) {
 	l.limit = op.N
 	for _, c := range m.queue(op.On) {
 		if slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == op.On && a.N > op.N }) {
-			c.state = closed
+			m.abandon(c, "a resize")
 			m.seen["refused by a resize"]++
 			m.outcome(c.s, c.seq, park.Invalid, op.N)
 		}

@@ -141,7 +141,7 @@ func (m *model) retry(s *modelSession, r *modelRequest) {
 		if r.data != "" {
 			m.seen["data again"]++
 		}
-		m.tell("outcome %v/%d %q code %d value %d arm %d data %q", s.id, r.seq, r.id, r.code, r.value, r.arm, r.data)
+		m.tell("%s", r.text(s, r.seq))
 	case c.state == held:
 		m.seen["request granted again"]++
 		m.granted(c, "")
@@ -163,7 +163,7 @@ func (m *model) endRequest(s *modelSession, id string, r *modelRequest) {
 	case c.state == held:
 		m.release(c, machine.EndReleased)
 	default:
-		c.state = closed
+		m.abandon(c, "a cancel")
 		m.seen["unary wait cancelled"]++
 		m.outcome(s, r.seq, park.Over, 0)
 	}

@@ -12,6 +12,10 @@ import (
 
 func (m *model) end(s *modelSession, how machine.Ending) {
 	failed := how == machine.EndExpired || how == machine.EndReplaced
+	for _, c := range m.waitsOf(s) {
+		m.abandon(c, "its session's end")
+		m.unaryState(s, "unary ended with a parked call")
+	}
 	m.leaveGroups(s)
 	for _, c := range m.calls {
 		if c.s != s {
@@ -28,9 +32,6 @@ func (m *model) end(s *modelSession, how machine.Ending) {
 			m.unaryState(s, "unary lock-delay")
 		case c.state == held:
 			m.release(c, how)
-		case c.state == parked:
-			c.state = closed
-			m.unaryState(s, "unary ended with a parked call")
 		}
 	}
 	s.revoked = s.revoked || how == machine.EndRevoked
@@ -93,6 +94,11 @@ func (m *model) attach(a *machine.Attach) {
 		return
 	}
 	s.epoch = a.Epoch
+	for _, c := range m.waitsOf(s) {
+		if !listed(a.Wanted, c.seq) {
+			m.abandon(c, "an attach")
+		}
+	}
 	for _, c := range m.calls {
 		switch {
 		case c.s != s || listed(a.Wanted, c.seq):
@@ -176,6 +182,9 @@ func (m *model) again(s *modelSession, seq park.Seq) {
 		m.seen["result again"]++
 		if c.data != "" {
 			m.seen["an element again"]++
+			if c.value != 0 {
+				m.seen["a map's value again"]++
+			}
 		}
 		if c.arm > 0 {
 			m.seen["a later arm's result again"]++

@@ -21,6 +21,7 @@ type model struct {
 	calls    []*modelCall
 	changes  []machine.Change // of this entry
 	limits   map[park.Object]*modelLimit
+	maps     []*modelMap
 	events   []string
 	seen     map[string]int // interesting states, for coverage
 	modelLatches
@@ -92,6 +93,9 @@ type modelCall struct {
 	token  park.Token
 	names  []park.ID // holds that it promises to keep
 	modelResult
+	signal string // the cond whose Signal it took
+	woken  bool   // by a Signal or a Broadcast
+	passed bool   // what it took was somebody else's
 
 	freed []modelFreed // while it waited, in this entry
 }
@@ -134,10 +138,14 @@ func (m *model) outcome(s *modelSession, seq park.Seq, code park.Code, value int
 }
 
 func (m *model) tellResult(s *modelSession, seq park.Seq, r modelResult) {
-	m.tell("outcome %v/%d %q code %d value %d arm %d data %q", s.id, seq, s.name(seq), r.code, r.value, r.arm, r.data)
+	m.tell("%s", r.text(s, seq))
 	if r.code != park.Recalled {
 		m.conclude(s, seq, r)
 	}
+}
+
+func (r *modelResult) text(s *modelSession, seq park.Seq) string {
+	return fmt.Sprintf("outcome %v/%d %q code %d value %d arm %d data %q", s.id, seq, s.name(seq), r.code, r.value, r.arm, r.data)
 }
 
 func (m *model) granted(c *modelCall, waited string) {
@@ -215,6 +223,8 @@ func (m *model) apply(index uint64, increment int64, commands []machine.Command)
 			m.describeObject(c.On)
 		case *machine.List:
 			m.list(c)
+		case *machine.Read:
+			m.read(c)
 		}
 		m.settle()
 	}
@@ -262,7 +272,7 @@ func (m *model) due() {
 		case c.state == parked && c.until != 0 && c.until <= m.clock:
 			items = append(items, item{c.until, park.ID{Session: c.s.id, Seq: c.seq}, func() {
 				if c.state == parked {
-					c.state = closed
+					m.abandon(c, "a limit")
 					m.outcome(c.s, c.seq, park.TimedOut, 0)
 				}
 			}})
@@ -305,7 +315,7 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 		case c.state == held:
 			m.release(c, machine.EndReleased)
 		case c.state == parked:
-			c.state = closed
+			m.abandon(c, "a cancel")
 		}
 		m.outcome(s, op.Seq, park.Done, 0)
 	case machine.DoRelease:
@@ -324,12 +334,18 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 		m.add(s, op)
 	case machine.DoComplete:
 		m.complete(s, op)
-	case machine.DoDelete:
-		m.deleteLatch(s, op)
 	case machine.DoAck:
 		m.ack(s, op)
 	case machine.DoClose:
 		m.closeChan(s, op)
+	case machine.DoAwait:
+		m.await(s, op)
+	case machine.DoSignal:
+		m.signal(s, op)
+	case machine.DoTable:
+		m.tableOp(s, op)
+	case machine.DoDelete:
+		m.remove(s, op)
 	case machine.DoLeave:
 		m.outcome(s, op.Seq, park.Done, 0)
 		m.end(s, machine.EndLeft)
@@ -376,6 +392,9 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 			}
 			continue
 		}
+		if a.On.Kind == park.KindCond || a.On.Kind == park.KindMap {
+			return admitOther(w, a)
+		}
 		switch {
 		case isLatch(a.On.Kind):
 		case a.On.Name == "":
@@ -410,7 +429,7 @@ func (m *model) admit(w *machine.Wait) (park.Code, int64) {
 }
 
 func (m *model) wait(s *modelSession, op *machine.Op) {
-	if code, value := m.admit(&op.Wait); code != 0 {
+	if code, value := m.admitWait(&op.Wait); code != 0 {
 		m.outcome(s, op.Seq, code, value)
 		return
 	}
@@ -446,6 +465,9 @@ func (m *model) ready(c *modelCall, a park.Arm) bool {
 	}
 	if isChan(a.On.Kind) {
 		return m.chanReady(c, a)
+	}
+	if a.On.Kind == park.KindCond {
+		return false
 	}
 	sum := int64(0)
 	for _, o := range m.calls {
@@ -515,6 +537,7 @@ func (m *model) take(c *modelCall, waitedSince int64) {
 		return a.On.Kind == park.KindElection || a.On.Kind == park.KindOnce || a.Ack || a.On.Kind == park.KindLock && !a.Shared
 	}
 	waited := c.waitedFor(m.seen)
+	m.seenWoken(c)
 	c.state, c.until, c.since, c.freed = held, 0, m.clock, nil
 	if slices.ContainsFunc(c.arms, alone) {
 		m.token++

@@ -28,6 +28,7 @@ var update = flag.Bool("update", false, "write the answers and golden files of t
 //	NAME[@EPOCH] [acks=1-3,5] OP, OP, ...      a frame of a session's stream
 //	caller NAME [ttl=10s] [who=W]              opens a session without a stream
 //	call NAME ID OP      call NAME ID end      call NAME leave      [secret=NAME]
+//	read M load|range [KEY]
 //	describe KIND X      list [KIND] [prefix=P] [after=KIND:X] [max=100]
 //
 // where an op of a frame is its seq and one of these, and one of a call one of these
@@ -36,10 +37,12 @@ var update = flag.Bool("update", false, "write the answers and golden files of t
 //	wait G      do O         result O (of whoever does it)
 //	send C[/CAPACITY] VALUE  recv C[/CAPACITY]  recvack C[/CAPACITY]      [codec=C]
 //	any|first|all lock X | rlock Y | ...
+//	await CALL cond C X      signal C      broadcast C      delete KIND X
+//	map M load|store|loadorstore|loadanddelete|delete|swap|cas|cad|clear|range [KEY [OLD] [VALUE]] [codec=C]
 //	end CALL    release CALL N      resize S N      describe KIND X      noop      leave
 //	proclaim CALL VALUE      transfer CALL NAME
 //	ack CALL    close C[/CAPACITY]
-//	add G N     complete CALL VALUE [panic]      delete KIND X
+//	add G N     complete CALL VALUE [panic]
 //
 // the waits with the options try, prio=N, delay=1s, limit=1s, note=W, trace=T, and for their
 // lineage site=S and holds=NAME/SEQ@S,NAME/SEQ,... with S where that was; CALL is the

@@ -57,7 +57,8 @@ func (tr *trace) call(w *words) machine.Command {
 func kinds() map[string]park.Kind {
 	return map[string]park.Kind{
 		"lock": park.KindLock, "semaphore": park.KindSemaphore, "election": park.KindElection,
-		"waitgroup": park.KindWaitGroup, "once": park.KindOnce, "chan": park.KindChan,
+		"waitgroup": park.KindWaitGroup, "once": park.KindOnce,
+		"cond": park.KindCond, "map": park.KindMap, "chan": park.KindChan,
 	}
 }
 
@@ -132,6 +133,9 @@ func (tr *trace) listed(l machine.ObjectList) (out []string) {
 		if isLatch(s.On.Kind) {
 			line += "; " + latchText(s.On, s.Traits)
 		}
+		if s.On.Kind == park.KindMap {
+			line += "; " + mapTraits(s.Traits)
+		}
 		out = append(out, line)
 	}
 	if l.More {
@@ -150,7 +154,7 @@ func (tr *trace) printChanges() string {
 			continue
 		}
 		b.WriteString(" " + [...]string{"", "granted to", "ended by", "delayed after", "proclaimed by",
-			8: "closed by", 9: "cut by the end of", 10: "removed by"}[c.Type])
+			6: "stored by", 7: "deleted by", 8: "closed by", 9: "cut by the end of", 10: "removed by"}[c.Type])
 		fmt.Fprintf(&b, " %s/%d (%s)%s\n", tr.name(c.ID.Session), c.ID.Seq, c.Who, changeText(c))
 	}
 	if b.Len() == 0 {
@@ -170,7 +174,7 @@ func changeText(c machine.Change) string {
 	if c.Token != 0 {
 		fmt.Fprintf(&b, ", token %d", c.Token)
 	}
-	for _, s := range []struct{ what, text string }{{"value", c.Value}, {"note", c.Note}, {"trace", c.Trace}} {
+	for _, s := range []struct{ what, text string }{{"key", c.Key}, {"value", c.Value}, {"note", c.Note}, {"trace", c.Trace}} {
 		if s.text != "" {
 			fmt.Fprintf(&b, ", %s %q", s.what, s.text)
 		}

@@ -21,8 +21,6 @@ func (w *words) latchOp(verb string, target func() park.Seq) (op machine.Op, ok 
 			op.N = 2
 		}
 		op.Value = w.next()
-	case "delete":
-		op.Do, op.On = machine.DoDelete, w.object()
 	default:
 		return op, false
 	}

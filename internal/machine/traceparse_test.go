@@ -213,6 +213,8 @@ func (tr *trace) commands(w *words) (out []machine.Command) {
 		return append(out, &machine.Describe{On: w.object()})
 	case "list":
 		return append(out, w.list())
+	case "read":
+		return append(out, w.read())
 	}
 	name, epoch, _ := strings.Cut(verb, "@")
 	for _, p := range tr.named(name) {
@@ -335,7 +337,7 @@ func (tr *trace) op(w *words, target func() park.Seq) (op machine.Op) {
 	case "leave":
 		op.Do = machine.DoLeave
 	default:
-		w.t.Fatalf("unknown op %q", verb)
+		return tr.otherOp(w, verb, target)
 	}
 	return op
 }
@@ -385,6 +387,8 @@ func (w *words) wait(commit park.Commit) machine.Wait {
 		switch verb {
 		case "lead":
 			a.On = park.Object{Kind: park.KindElection, Name: arm.next()}
+		case "cond":
+			a.On, a.Value = park.Object{Kind: park.KindCond, Name: arm.next()}, arm.next()
 		case "lock", "rlock":
 			a.Shared, a.On.Name = verb == "rlock", arm.next()
 		case "acquire":

@@ -58,6 +58,8 @@ func (tr *trace) print(commands []machine.Command, results []any, events []machi
 			}
 		case *machine.Description:
 			out = append(out, tr.described(commands[i].(*machine.Describe), r))
+		case machine.ReadResult:
+			out = append(out, readText(r))
 		case machine.ObjectList:
 			out = append(out, tr.listed(r)...)
 		}
@@ -163,9 +165,7 @@ func (tr *trace) event(e machine.Event) string {
 	if e.Value != 0 {
 		fmt.Fprintf(&b, " (%d)", e.Value)
 	}
-	if e.Data != "" {
-		fmt.Fprintf(&b, ", data %q", e.Data)
-	}
+	b.WriteString(dataText(e.Data) + printedEntries(e.Entries))
 	if e.Waited != "" {
 		fmt.Fprintf(&b, ", waited for %q", e.Waited)
 	}
@@ -222,9 +222,7 @@ func (tr *trace) attached(e machine.Event) string {
 		if o.Value != 0 {
 			fmt.Fprintf(&b, " (%d)", o.Value)
 		}
-		if o.Data != "" {
-			fmt.Fprintf(&b, ", data %q", o.Data)
-		}
+		b.WriteString(dataText(o.Data))
 	}
 	return b.String()
 }
@@ -238,6 +236,9 @@ func (tr *trace) description(d *machine.Description) string {
 	}
 	if isLatch(d.On.Kind) && d.Stored {
 		b.WriteString("\n" + latchText(d.On, d.Traits))
+	}
+	if d.Stored && d.On.Kind == park.KindMap {
+		b.WriteString("\n" + mapTraits(d.Traits))
 	}
 	for _, p := range d.Holders {
 		fmt.Fprintf(&b, "\nheld by %s", tr.party(p))
