@@ -138,6 +138,31 @@ func compare(t *rapid.T, r *election.Room, p pile, names []string) {
 	}
 }
 
+// There is nothing stored of an election: nothing to delete or to tidy, led or not.
+func TestNothingStored(t *testing.T) {
+	r := election.NewRoom()
+	a := candidate("e", "v")
+	if got, again := r.Commit(id(1), a, 0, nil), r.Held(id(1), a); got != again || got != (park.Result{Code: park.Granted}) {
+		t.Errorf("a leadership: %+v, and then %+v", got, again)
+	}
+	for range 2 {
+		leader, led := r.Leader(a.On)
+		if code, value := r.Delete(a.On); code != park.Invalid || value != 0 {
+			t.Errorf("delete: code %d (%d)", code, value)
+		}
+		r.Tidy(a.On)
+		if traits, stored := r.Traits(a.On); stored || traits != (park.Traits{}) {
+			t.Errorf("it has %+v", traits)
+		}
+		if now, still := r.Leader(a.On); now != leader || still != led {
+			t.Errorf("%v led, now %v does", leader, now)
+		}
+		if led {
+			r.Release(id(1), a, 1)
+		}
+	}
+}
+
 // Check tells of what the holds do not know, and of what the room does not.
 func TestCheckTells(t *testing.T) {
 	r := election.NewRoom()

@@ -120,6 +120,83 @@ func TestExclusive(t *testing.T) {
 	}
 }
 
+// Delete forgets a limit, so that the next use may be the first with another; not while
+// permits are out. Of what has no limit there is nothing to delete, and nothing to tidy.
+func TestDelete(t *testing.T) {
+	r := lock.NewRoom()
+	on := permits("s", 1, 0).On
+	r.Admit(permits("s", 1, 2))
+	r.Commit(id(1), permits("s", 2, 2), 0, nil)
+	r.Commit(id(2), mutex("s"), 0, nil)
+	for _, c := range []struct {
+		name  string
+		on    park.Object
+		code  park.Code
+		value int64
+	}{
+		{"permits are out", on, park.Busy, 2},
+		{"a lock that is held", mutex("s").On, park.Invalid, 0},
+		{"a lock", mutex("x").On, park.Invalid, 0},
+		{"a cond", cond("s", "").On, park.Invalid, 0},
+		{"no such limit", permits("none", 1, 0).On, park.NotFound, 0},
+	} {
+		if code, value := r.Delete(c.on); code != c.code || value != c.value {
+			t.Errorf("%s: code %d (%d), should be %d (%d)", c.name, code, value, c.code, c.value)
+		}
+	}
+	r.Release(id(1), permits("s", 2, 0), 2)
+	for _, o := range []park.Object{on, mutex("s").On} {
+		r.Tidy(o)
+	}
+	if traits, stored := r.Traits(on); !stored || traits != (park.Traits{Limit: 2}) {
+		t.Errorf("an idle limit does not stay: %+v", traits)
+	}
+	if code, _ := r.Delete(on); code != park.Done {
+		t.Errorf("deleting an idle limit: code %d", code)
+	}
+	if code, _ := r.Delete(on); code != park.NotFound {
+		t.Errorf("deleting it again: code %d", code)
+	}
+	if code, _ := r.Admit(permits("s", 1, 0)); code != park.NotFound {
+		t.Errorf("its limit is still taken: code %d", code)
+	}
+	if code, _ := r.Admit(permits("s", 3, 3)); code != 0 {
+		t.Errorf("another limit after it: code %d", code)
+	}
+}
+
+// What a hold is told, once more, is what it was told: there is nothing but that it is one.
+func TestHeld(t *testing.T) {
+	r := lock.NewRoom()
+	r.Admit(permits("s", 1, 2))
+	for n, a := range []park.Arm{mutex("x"), shared("y"), permits("s", 1, 2), lock.Signalled(cond("c", "z"))} {
+		if got, again := r.Commit(id(n), a, 0, nil), r.Held(id(n), a); got != again || got != (park.Result{Code: park.Granted}) {
+			t.Errorf("%+v: %+v, and then %+v", a, got, again)
+		}
+	}
+}
+
+// Check tells of what the holds do not know, of another number, and of what the room does not.
+func TestCheckTells(t *testing.T) {
+	r := lock.NewRoom()
+	r.Admit(permits("s", 1, 3))
+	r.Commit(id(1), permits("s", 2, 3), 0, nil)
+	of := func(n int64) func(park.ID, park.Object, int64) bool {
+		return func(at park.ID, on park.Object, held int64) bool {
+			return at == id(1) && on == permits("s", 1, 0).On && held == n
+		}
+	}
+	if faults := r.Check(of(2), 1); len(faults) != 0 {
+		t.Errorf("a room that is right: %v", faults)
+	}
+	if faults := r.Check(of(1), 1); len(faults) != 1 {
+		t.Errorf("a hold of fewer: %v", faults)
+	}
+	if faults := r.Check(of(2), 2); len(faults) != 1 {
+		t.Errorf("a hold that the room has not: %v", faults)
+	}
+}
+
 // A pile is a room that is a list of holds, looked through for every question.
 type pile struct {
 	holds  map[park.ID][]park.Arm
@@ -202,6 +279,14 @@ func anyRoom(t *rapid.T) {
 			}
 			p.limits[on][1] = limit
 		},
+		"delete": func(t *rapid.T) {
+			on := drawArm(t).On
+			code, value := r.Delete(on)
+			if want, n := p.remove(on); code != want || value != n {
+				t.Fatalf("deleting %v: code %d (%d), should be %d (%d)", on, code, value, want, n)
+			}
+		},
+		"tidy":    func(t *rapid.T) { r.Tidy(drawArm(t).On) },
 		"copy":    func(*rapid.T) { copied, sum = r.Copy(), r.Sum() },
 		"restore": func(t *rapid.T) { r = restored(t, &r, p.holds) },
 		"": func(t *rapid.T) {
@@ -211,6 +296,26 @@ func anyRoom(t *rapid.T) {
 			}
 		},
 	})
+}
+
+// remove forgets a limit of which no permits are out.
+func (p *pile) remove(on park.Object) (park.Code, int64) {
+	out := int64(0)
+	for _, arms := range p.holds {
+		if arms[0].On == on {
+			out += arms[0].N
+		}
+	}
+	switch {
+	case on.Kind != park.KindSemaphore:
+		return park.Invalid, 0
+	case p.limits[on] == nil:
+		return park.NotFound, 0
+	case out > 0:
+		return park.Busy, out
+	}
+	delete(p.limits, on)
+	return park.Done, 0
 }
 
 // first is the least object from one on that is held or has a limit.
@@ -247,6 +352,12 @@ func compare(t *rapid.T, r *lock.Room, p *pile) {
 	if err := r.CheckSum(); err != nil {
 		t.Fatal(err)
 	}
+	for _, on := range []park.Object{mutex("a").On, mutex("b").On, permits("a", 1, 0).On, permits("b", 1, 0).On, cond("a", "").On} {
+		_, made := r.Semaphore(on)
+		if _, stored := r.Traits(on); made != (p.limits[on] != nil) || stored != made {
+			t.Fatalf("%v has a limit: %v, and traits: %v; there are %v", on, made, stored, p.limits)
+		}
+	}
 	for on, limits := range p.limits {
 		held := int64(0)
 		for id := range r.Holders(on) {
@@ -257,6 +368,9 @@ func compare(t *rapid.T, r *lock.Room, p *pile) {
 		}
 		if s, ok := r.Semaphore(on); !ok || s != (lock.Semaphore{Stored: limits[0], Limit: limits[1], Held: held}) {
 			t.Fatalf("semaphore %v is %+v, should be %v with %d held", on, s, limits, held)
+		}
+		if got, _ := r.Traits(on); got != (park.Traits{Limit: limits[1], Held: held}) {
+			t.Fatalf("%v has %+v, should have the limit %d, %d held", on, got, limits[1], held)
 		}
 	}
 }
