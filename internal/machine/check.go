@@ -233,7 +233,7 @@ func (c *checker) conds(id park.ID, w *park.Waiter) {
 func (c *checker) ready(id park.ID, w *park.Waiter) bool {
 	n := 0
 	for i := range w.Arms {
-		if free, _ := c.m.free(id, w, i); free {
+		if c.m.free(id, w, i) {
 			n++
 		}
 	}

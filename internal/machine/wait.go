@@ -127,7 +127,7 @@ func (m *Machine) try(id park.ID, w *park.Waiter) (arm int, ok bool) {
 	m.steps++
 	ready := 0
 	for i := range w.Arms {
-		switch free, _ := m.free(id, w, i); {
+		switch free := m.free(id, w, i); {
 		case free && w.Commit == park.First:
 			return i, true
 		case free:
@@ -152,7 +152,7 @@ func (m *Machine) try(id park.ID, w *park.Waiter) (arm int, ok bool) {
 func (m *Machine) choose(id park.ID, w *park.Waiter, ready int) int {
 	nth := int(mix64(m.steps) % uint64(ready)) //nolint:gosec // ready is at most MaxArms
 	for i := range w.Arms {
-		if free, _ := m.free(id, w, i); free {
+		if m.free(id, w, i) {
 			if nth == 0 {
 				return i
 			}
@@ -172,19 +172,20 @@ func mix64(z uint64) uint64 {
 
 // free says whether an arm can proceed and would overtake nobody but the peer that it would
 // meet, if it would meet one (SEMANTICS D2).
-func (m *Machine) free(id park.ID, w *park.Waiter, arm int) (free bool, peer park.ID) {
+func (m *Machine) free(id park.ID, w *park.Waiter, arm int) bool {
 	a := &w.Arms[arm]
+	var peer park.ID
 	switch m.room(a.On.Kind).Ready(*a) {
 	case park.Yes:
 	case park.Meet:
 		var ok bool
 		if peer, ok = m.lot.Peer(a.On, opposite(a.Side), id); !ok {
-			return false, park.ID{}
+			return false
 		}
 	case park.No:
-		return false, park.ID{}
+		return false
 	}
-	return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, peer), peer
+	return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, peer)
 }
 
 // proceed commits what try has found, and tells. waited says that the call was parked; it is
@@ -286,7 +287,7 @@ func (m *Machine) held(id park.ID, h session.Hold) {
 // busy answers a try that would have had to wait, with who is in its way.
 func (m *Machine) busy(id park.ID, w *park.Waiter) {
 	arm := 0
-	for free, _ := m.free(id, w, arm); free; free, _ = m.free(id, w, arm) {
+	for m.free(id, w, arm) {
 		arm++
 	}
 	d := m.describe(w.Arms[arm].On, busyParties, 0)
