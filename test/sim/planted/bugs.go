@@ -66,11 +66,11 @@ func sessionBugs() []bug {
 			dir + "frame.go", "case op.Seq <= st.Last:", "case op.Seq < st.Last:",
 		}}},
 		{"dead-waiter", "a dead waiter is granted", []edit{{
-			dir + "due.go", "	for _, id := range unlisted(m.lot.Of(s), nil) {\n		m.leave(id)\n	}\n", "",
+			dir + "due.go", "	for _, id := range unlisted(m.lot.Of(s), nil) {\n		m.abandon(id)\n	}\n", "",
 		}}},
 		{"delay-after-unlock", "a lock-delay follows a clean release", []edit{{
-			dir + "frame.go", "	if !m.leave(target) {\n		m.release(target, EndReleased)\n	}\n",
-			"	if !m.leave(target) {\n" +
+			dir + "frame.go", "	if !m.abandon(target) {\n		m.release(target, EndReleased)\n	}\n",
+			"	if !m.abandon(target) {\n" +
 				"		if h, ok := m.book.Hold(target); ok && h.Terms.Get().Delay > 0 && h.Free == 0 {\n" +
 				"			m.delay(target, h, EndExpired)\n		} else {\n			m.release(target, EndReleased)\n		}\n	}\n",
 		}}},
@@ -102,18 +102,18 @@ func grantBugs() []bug {
 			"internal/park/lot.go", "cmp.Compare(a.ticket, b.ticket)", "cmp.Compare(b.ticket, a.ticket)",
 		}}},
 		{"writer-starves", "a writer is overtaken by readers", []edit{{
-			"internal/machine/wait.go", "return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, park.ID{}) && m.ready(a)",
-			"return (a.Shared || !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, park.ID{})) && m.ready(a)",
+			"internal/machine/wait.go", "return !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, peer)",
+			"return a.Shared || !m.lot.Ahead(a.On, a.Side, w.Prio, w.Ticket, peer)",
 		}}},
 		{"arm-left", "a committed Select leaves an arm queued", []edit{{
 			"internal/park/lot.go", "		l.places.Delete(w.place(i))\n",
 			"		if i < 2 {\n			l.places.Delete(w.place(i))\n		}\n",
 		}}},
 		{"shared-exclusive", "a reader is let in beside a writer", []edit{{
-			"lock/lock.go", "return !held || a.Shared && share.Shared", "return !held || a.Shared && share.N > 0",
+			"lock/lock.go", "!(a.Shared && share.Shared)", "!(a.Shared && share.N > 0)",
 		}}},
 		{"over-limit", "a permit too many is given", []edit{{
-			"lock/lock.go", "return s.Held+a.N <= s.Limit", "return s.Held+a.N <= s.Limit+1",
+			"lock/lock.go", "s.Held+a.N > s.Limit {\n			return park.No", "s.Held+a.N > s.Limit+1 {\n			return park.No",
 		}}},
 	}
 }
@@ -144,7 +144,7 @@ func electionBugs() []bug {
 			"c := cmp.Compare(b.prio, a.prio); c != 0 && a.on.Kind != KindElection {",
 		}}},
 		{"reader-leads", "a candidate is let in beside a leader", []edit{
-			{"election/election.go", "	return !led\n", "	return !led || len(a.Value)%3 == 0\n"},
+			{"election/election.go", "; led {\n		return park.No", "; led && len(a.Value)%3 != 0 {\n		return park.No"},
 			{"election/election.go", "; had {\n", "; had && a.On.Name == \"\" {\n"},
 		}},
 	}
@@ -159,11 +159,10 @@ func requestBugs() []bug {
 			{request, "; had {\n		panic(\"session: the request has a call already\")", "; had && name == \"\" {\n		panic(\"session: the request has a call already\")"},
 		}},
 		{"request-forgotten", "a result is forgotten too early", []edit{
-			{request, "	if n <= KeptRequests {", "	if n <= 4 {"},
-			{request, "n - KeptRequests}", "n - 4}"},
+			{request, "n-min(n, KeptRequests)", "n-min(n, 4)"},
 		}},
 		{"end-forgotten", "an end that overtakes its call is forgotten", []edit{{
-			call, "		m.book.Conclude(m.ask(c), park.Over, 0)\n", "",
+			call, "		m.book.Conclude(m.ask(c), session.Kept{Code: park.Over})\n", "",
 		}}},
 		{"requests-not-saved", "requests are forgotten by a snapshot", []edit{
 			{"internal/machine/snapshot.go", ", m.book.SaveRequests(emit),\n", ",\n"},
@@ -177,16 +176,16 @@ func requestBugs() []bug {
 			call, "	case !live:\n", "	case !live && st.Epoch != 0:\n",
 		}}},
 		{"over-granted", "a wait of a session without a stream outlives it", []edit{{
-			"internal/machine/due.go", "	for _, id := range unlisted(m.lot.Of(s), nil) {\n		m.leave(id)\n	}\n",
-			"	for _, id := range unlisted(m.lot.Of(s), nil) {\n		if !m.book.Unary(s) {\n			m.leave(id)\n		}\n	}\n",
+			"internal/machine/due.go", "	for _, id := range unlisted(m.lot.Of(s), nil) {\n		m.abandon(id)\n	}\n",
+			"	for _, id := range unlisted(m.lot.Of(s), nil) {\n		if !m.book.Unary(s) {\n			m.abandon(id)\n		}\n	}\n",
 		}}},
 		{"timeout-not-kept", "that a wait limit passed is not remembered", []edit{{
-			"internal/machine/machine.go", "	if code != park.Recalled {\n		m.conclude",
-			"	if code != park.Recalled && code != park.TimedOut {\n		m.conclude",
+			"internal/machine/machine.go", "	if k.Code != park.Recalled {\n		m.conclude",
+			"	if k.Code != park.Recalled && k.Code != park.TimedOut {\n		m.conclude",
 		}}},
 		{"another-session", "an end ends the call of another session", []edit{{
-			call, "	id := park.ID{Session: c.Session, Seq: was.Seq}\n	if m.leave(id) {",
-			"	id := park.ID{Session: c.Session - 1, Seq: was.Seq}\n	if m.leave(id) {",
+			call, "	id := park.ID{Session: c.Session, Seq: was.Seq}\n	if m.abandon(id) {",
+			"	id := park.ID{Session: c.Session - 1, Seq: was.Seq}\n	if m.abandon(id) {",
 		}}},
 	}
 }
@@ -204,7 +203,7 @@ func changeBugs() []bug {
 		}},
 		{"change-missing", "a lock-delay that is over is no change", []edit{{
 			"internal/machine/wait.go", "		m.ended(id, a, &h, why)\n",
-			"		if why == EndDelayOver {\n			m.touch(a.On)\n			continue\n		}\n		m.ended(id, a, &h, why)\n",
+			"		if why == EndDelayOver {\n			m.touchAll(a.On)\n			continue\n		}\n		m.ended(id, a, &h, why)\n",
 		}}},
 	}
 }
