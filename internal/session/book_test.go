@@ -166,6 +166,9 @@ func (r *tester) drop(t *rapid.T) {
 
 func (r *tester) keep(t *rapid.T) {
 	s, a := r.live(t)
+	if a.unary {
+		return // its results are those of its requests
+	}
 	id := r.spend(s, a)
 	a.kept[id.Seq] = session.Kept{
 		Code: park.Done, Value: int64(id.Seq), Arm: rapid.Uint16Range(0, 2).Draw(t, "arm"), Data: drawData(t),
