@@ -36,7 +36,11 @@ func (h *history) ofCond(s park.SessionID, seq, target park.Seq) machine.Op {
 		return machine.Op{Seq: seq, Do: machine.DoTable, On: h.mapName(), Table: h.tableOp()}
 	default:
 		kinds := []park.Kind{park.KindMap, park.KindSemaphore, park.KindMap, park.KindSemaphore, park.KindLock, park.KindElection, park.KindCond}
-		return machine.Op{Seq: seq, Do: machine.DoDelete, On: h.object(kinds[h.intn(len(kinds))])}
+		on := h.object(kinds[h.intn(len(kinds))])
+		if on.Kind == park.KindCond {
+			on = h.awaited()
+		}
+		return machine.Op{Seq: seq, Do: machine.DoDelete, On: on}
 	}
 }
 
@@ -90,15 +94,20 @@ func (h *history) await(s park.SessionID, seq, target park.Seq) machine.Op {
 	return op
 }
 
-// signal is mostly of a cond that somebody waits on.
-func (h *history) signal(seq park.Seq) machine.Op {
-	op := machine.Op{Seq: seq, Do: machine.DoSignal, On: h.object(park.KindCond), N: []int64{1, 1, 1, 1, 1, 100, 100, 2}[h.intn(8)]}
+// awaited is a cond, mostly one that somebody waits on if there is one.
+func (h *history) awaited() park.Object {
+	on := h.object(park.KindCond)
 	for range 4 {
-		if len(h.model.queue(op.On)) > 0 {
+		if len(h.model.queue(on)) > 0 {
 			break
 		}
-		op.On = h.object(park.KindCond)
+		on = h.object(park.KindCond)
 	}
+	return on
+}
+
+func (h *history) signal(seq park.Seq) machine.Op {
+	op := machine.Op{Seq: seq, Do: machine.DoSignal, On: h.awaited(), N: []int64{1, 1, 1, 1, 1, 100, 100, 2}[h.intn(8)]}
 	switch h.intn(40) {
 	case 0:
 		op.N = -int64(h.intn(2))
@@ -110,9 +119,12 @@ func (h *history) signal(seq park.Seq) machine.Op {
 	return op
 }
 
-// mapName is one of three maps, or hardly ever no map.
+// mapName is one of three maps, mostly the first, or hardly ever no map.
 func (h *history) mapName() park.Object {
 	on := h.object(park.KindMap)
+	if h.intn(2) == 0 {
+		on.Name = "a"
+	}
 	switch h.intn(60) {
 	case 0:
 		on.Name = ""
@@ -124,7 +136,7 @@ func (h *history) mapName() park.Object {
 
 func (h *history) tableOp() *table.Op {
 	values := []string{"", "v", "w", "v\x00", "\xff"}
-	keys := []string{"k", "kk", "l", "\x00", "\xff"}
+	keys := []string{"k", "k", "k", "k", "kk", "l", "\x00", "\xff"} // so that it is mostly there
 	op := &table.Op{Verb: table.Verb(1 + h.intn(10))}
 	if h.intn(4) == 0 {
 		op.Verb = table.Store
@@ -181,13 +193,19 @@ func (h *history) drama() (out []machine.Command) {
 	for range 2 + h.intn(4) {
 		c := h.clients[h.intn(len(h.clients))]
 		w := machine.Wait{Commit: park.First, Arms: []park.Arm{{On: on, N: 1, Value: "d"}}}
-		if h.intn(3) == 0 {
+		if w.Lineage = h.lineage(c.id); h.intn(3) == 0 {
 			w.Limit = int64(h.intn(300)) * ms
 		}
 		said(c, machine.Op{Do: machine.DoWait, Wait: lock}, machine.Op{Do: machine.DoAwait, To: c.last + 1, Wait: w})
 		waiting = append(waiting, c)
 	}
-	said(h.clients[h.intn(len(h.clients))], machine.Op{Do: machine.DoWait, Wait: lock})
+	holder := h.clients[h.intn(len(h.clients))]
+	said(holder, machine.Op{Do: machine.DoWait, Wait: lock})
+	if h.intn(2) == 0 { // it waits on with the lock in its hands, for what the others may hold
+		w := h.wait()
+		w.Lineage = &park.Lineage{Holds: []park.Named{{ID: park.ID{Session: holder.id, Seq: holder.last}}}}
+		said(holder, machine.Op{Do: machine.DoWait, Wait: w})
+	}
 	for range 1 + h.intn(2) {
 		said(h.clients[h.intn(len(h.clients))], machine.Op{Do: machine.DoSignal, On: on, N: []int64{1, 1, 1, 3}[h.intn(4)]})
 	}

@@ -60,7 +60,7 @@ func (h *history) ofLatch(s park.SessionID, seq, target park.Seq) machine.Op {
 		if h.intn(30) == 0 {
 			op.N = int64(h.intn(2) * 3)
 		}
-		if h.intn(60) == 0 {
+		if h.intn(25) == 0 {
 			op.Value = strings.Repeat("r", 65537)
 		}
 		runs := func(c *modelCall) bool {
