@@ -250,7 +250,8 @@ func TestJSON(t *testing.T) {
 	}
 	for _, kind := range []string{"lock", "Lock", "KIND_LOCK", "1"} {
 		wantBody(t, ask(t, g, http.MethodGet, "/v1/objects:describe?kind="+kind+"&name=a%2Fb", ""),
-			`{"description":{"kind":"KIND_LOCK","name":"a/b","index":"0","holders":[],"waiters":[],"waiting":"0","limit":"0","held":"0","revision":"1152921504606846976"}}`)
+			`{"description":{"kind":"KIND_LOCK","name":"a/b","index":"0","holders":[],"waiters":[],"waiting":"0","limit":"0","held":"0","revision":"1152921504606846976",`+
+				`"unacknowledged":"0","bytes":"0","codec":"","state":"OBJECT_STATE_UNSPECIFIED","stored":false}}`)
 	}
 }
 
