@@ -49,6 +49,8 @@ func (l *ledger) fold(w *world, changes []machine.Change) {
 			h.Value = c.Value
 			w.tally.hit(tallyProclaimed)
 		case machine.ChangeDelayed, machine.ChangeResized:
+		default:
+			w.failf("changes: %+v, of what nobody here uses", c)
 		}
 	}
 }

@@ -133,8 +133,8 @@ func (x *watcher) fold(c *machine.Change) {
 		if l != now {
 			x.w.failf("watch: %v of %s begins its delay, and %v leads", now, c.On.Name, l)
 		}
-	case machine.ChangeResized:
-		x.w.failf("watch: an election has a limit")
+	default:
+		x.w.failf("watch: an election has a change of type %d", c.Type)
 	}
 }
 
