@@ -160,8 +160,7 @@ func (m *Machine) releasePart(id park.ID, to park.Seq, n int64) {
 // resize sets a semaphore's limit and refuses, whole, each waiter that no longer fits
 // (SEMANTICS E2).
 func (m *Machine) resize(id park.ID, on park.Object, limit int64) {
-	if st, _ := m.book.State(id.Session); st.Open >= session.MaxOpen {
-		m.answer(id, park.Full, session.MaxOpen)
+	if m.crowded(id, session.MaxOpen) {
 		return
 	}
 	was, _ := m.locks.Semaphore(on)

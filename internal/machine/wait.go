@@ -11,8 +11,7 @@ import (
 
 // wait is a newcomer: it tries, and if it cannot proceed it parks (SEMANTICS D2).
 func (m *Machine) wait(id park.ID, op *Wait) {
-	if st, _ := m.book.State(id.Session); st.Open >= session.MaxOpen {
-		m.answer(id, park.Full, session.MaxOpen)
+	if m.crowded(id, session.MaxOpen) {
 		return
 	}
 	if takes(op.Arms) && m.book.Full(id.Session) {
