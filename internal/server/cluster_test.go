@@ -166,25 +166,28 @@ func (c *cluster) crash(i int) *member {
 	return n
 }
 
-// leader waits for a leader that others follow, and returns its place.
+// leader waits until all nodes that run follow one leader, and returns its place.
 func (c *cluster) leader() int {
 	c.t.Helper()
 	for range 1000 {
-		leaders, following := -1, 0
+		leader, running := -1, 0
+		names := make(map[string]int)
 		for i, n := range c.nodes {
-			l, _ := n.log.Leadership()
 			if n.stopped {
 				continue
 			}
-			if l.Leading && n.server.Ready() == nil {
-				leaders = i
+			running++
+			if n.server.Ready() != nil {
+				continue
 			}
-			if l.LeaderID != "" && n.server.Ready() == nil {
-				following++
+			l, _ := n.log.Leadership()
+			names[l.LeaderID]++
+			if l.Leading {
+				leader = i
 			}
 		}
-		if leaders >= 0 && following == len(c.nodes) {
-			return leaders
+		if leader >= 0 && names[c.nodes[leader].id] == running {
+			return leader
 		}
 		time.Sleep(10 * time.Millisecond) // of the bubble
 	}

@@ -118,6 +118,7 @@ func TestStoppedLeaderHandsCallsOn(t *testing.T) {
 		}()
 		wantReason(t, (<-waits).err, coordv1.Reason_REASON_STOPPING)
 		<-stopped
+		c.leader() // until the others have noticed, they pass calls on to who is gone
 		again := b.via(next).goLock("1", "x")
 		a.via(next).mustUnlock("1")
 		if g := <-again; g.err != nil {
