@@ -227,6 +227,17 @@ func (r *Room) Holders(on park.Object) iter.Seq[park.ID] {
 	}
 }
 
+// Delivered yields each call that holds an element, with the bytes of that.
+func (r *Room) Delivered() iter.Seq2[park.ID, int] {
+	return func(yield func(park.ID, int) bool) {
+		for at, d := range r.deliveries.All() {
+			if !yield(at.id, len(d.value)) {
+				return
+			}
+		}
+	}
+}
+
 // Release gives the element of a hold back to its place.
 func (r *Room) Release(id park.ID, a park.Arm, n int64) {
 	if n != 1 {

@@ -88,6 +88,29 @@ func answer(op string, o lessee.Outcome) (*coordv1.Outcome, error) {
 	}
 }
 
+// askHere makes a change that is about one session, and waits for its outcome: nothing, if
+// the session ends before the change took effect. It is a way to let go, and so is done until
+// the client is closed.
+func (k *courier) askHere(ctx context.Context, op string, in *live, body *coordv1.Op) error {
+	c := &call{done: make(chan lessee.Outcome, 1)}
+	k.mu.Lock()
+	if k.live != in || in.over() || k.left {
+		k.mu.Unlock()
+		return nil
+	}
+	c.id = k.lessee.StartHere(body)
+	k.calls[c.id] = c
+	k.after()
+	k.mu.Unlock()
+	kick(k.write)
+	o, err := k.outcome(ctx, op, lessee.ClassChange, c, k.gone)
+	if err != nil || o.Verdict == lessee.Lost {
+		return err
+	}
+	_, err = answer(op, o)
+	return err
+}
+
 // startOn gives the lessee a change about h, or one that gives h away. Its outcome comes
 // on c.done. A give is taken until the client is closed: it is a way to let go.
 func (k *courier) startOn(h *Hold, body *coordv1.Op, gives bool) (*call, error) {

@@ -62,25 +62,36 @@ func (wg *WaitGroup) AddContext(ctx context.Context, delta int) error {
 
 // add is AddContext. It returns the session that has added, nil if that is lost.
 func (wg *WaitGroup) add(ctx context.Context, delta int) (*live, error) {
-	op := fmt.Sprintf("add %d to %s", delta, wg.ref)
+	op := wg.adding(delta)
 	if err := checkName(wg.ref.Name); err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	_, in, err := wg.courier.askIn(ctx, op, lessee.ClassChange, &coordv1.Op{Op: &coordv1.Op_Add{
-		Add: &coordv1.Add{Name: wg.ref.Name, Delta: int64(delta)},
-	}})
+	_, in, err := wg.courier.askIn(ctx, op, lessee.ClassChange, wg.addOf(delta))
 	if errors.Is(err, ErrInvalid) && delta < 0 {
 		return nil, fmt.Errorf("%s: %w: negative counter", op, ErrInvalid)
 	}
 	return in, err
 }
 
+func (wg *WaitGroup) adding(delta int) string { return fmt.Sprintf("add %d to %s", delta, wg.ref) }
+
+func (wg *WaitGroup) addOf(delta int) *coordv1.Op {
+	return &coordv1.Op{Op: &coordv1.Op_Add{Add: &coordv1.Add{Name: wg.ref.Name, Delta: int64(delta)}}}
+}
+
 // doneIn is Done of an Add in a session. If that is lost the cluster has returned the Add, and
-// a Done would settle somebody else's.
+// a Done in the next would settle somebody else's.
 func (wg *WaitGroup) doneIn(in *live) {
-	if in != nil && !in.over() {
-		wg.Done()
+	if in == nil {
+		return
 	}
+	wg.courier.forever(wg.ref, func(ctx context.Context) error {
+		err := wg.courier.askHere(ctx, wg.adding(-1), in, wg.addOf(-1))
+		if errors.Is(err, ErrUnknown) || errors.Is(err, ErrClientClosed) {
+			return nil // the session is over: the Add is settled, or was returned
+		}
+		return err
+	})
 }
 
 // GoContext gives f a ctx that ends also with the session. f runs if the error is nil.

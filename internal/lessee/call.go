@@ -14,6 +14,7 @@ type call struct {
 	on    *call // the hold that it is about, of StartOn, StartGive and StartAwait
 	gives bool  // Done or Granted, it ends that hold too: StartGive, StartAwait
 	again any   // of StartAwait: its body once the hold is gone
+	here  bool  // of StartHere: asked in one session only
 
 	seq    uint64 // in phases sent, held and limbo (there: of the old session)
 	endSeq uint64 // of its End; 0: not sent in this session
@@ -80,6 +81,18 @@ func (l *Lessee) Start(class Class, body any) Call {
 	return l.start(&call{class: class, body: body})
 }
 
+// StartHere is Start of a change that is about the present session, and means nothing in
+// another: if that is lost before it took effect, or there is none, the outcome is Lost.
+func (l *Lessee) StartHere(body any) Call {
+	c := &call{class: ClassChange, body: body, here: true}
+	if l.live() {
+		return l.start(c)
+	}
+	l.admit(c)
+	l.finish(c, Outcome{Verdict: Lost, Reason: l.lost})
+	return c.id
+}
+
 // StartOn is Start of a change that is about a hold: the Op carries its seq as Target.
 // If the hold is lost first, or is not held, the outcome is Lost and nothing was changed.
 func (l *Lessee) StartOn(hold Call, body any) Call {
@@ -136,7 +149,7 @@ func (l *Lessee) admit(c *call) {
 
 func (l *Lessee) start(c *call) Call {
 	l.admit(c)
-	if l.session.revoked && c.on == nil {
+	if l.session.revoked && c.on == nil && !c.here {
 		l.parked.push(c)
 	} else {
 		l.queue.push(c)

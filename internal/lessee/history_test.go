@@ -174,7 +174,7 @@ func (h *history) run(line string) string {
 			TTL:      in.duration("ttl", "10s"),
 			EndEarly: in.duration("endearly", "0s"),
 		})
-	case "start", "starton", "give", "await", "end", "leave":
+	case "start", "here", "starton", "give", "await", "end", "leave":
 		h.call(verb, in)
 	case "connect", "attached", "disconnect", "frame", "receive":
 		out = h.stream(verb, in)
@@ -196,6 +196,8 @@ func (h *history) call(verb string, in *input) {
 	case "start":
 		class := parse[Class](h.t, []string{"none", "wait", "read", "change"}, in.next())
 		c = h.l.Start(class, in.words[0])
+	case "here":
+		c = h.l.StartHere(in.words[0])
 	case "starton":
 		hold := h.calls[in.next()]
 		c = h.l.StartOn(hold, in.words[0])

@@ -202,7 +202,7 @@ func (l *Lessee) settle(c *call, reason Reason) {
 		l.finish(c, Outcome{Verdict: Ended})
 	case c.phase == held:
 		l.loseHold(c, reason)
-	case c.phase == queued && c.on != nil && c.again == nil:
+	case c.phase == queued && (c.here || c.on != nil && c.again == nil):
 		l.finish(c, Outcome{Verdict: Lost, Reason: reason})
 	case c.phase == queued && l.leave != nil, c.class != ClassChange && (c.ending || l.leave != nil):
 		l.finish(c, Outcome{Verdict: Ended}) // it had no effect, or left with its session

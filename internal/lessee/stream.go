@@ -114,11 +114,14 @@ func (l *Lessee) settleLimbo(a Attached) {
 
 // neverDone settles a call that had no effect.
 func (l *Lessee) neverDone(c *call) {
-	if c.ending {
+	switch {
+	case c.ending:
 		l.finish(c, Outcome{Verdict: Ended})
-		return
+	case c.here:
+		l.finish(c, Outcome{Verdict: Lost, Reason: l.lost})
+	default:
+		l.askAnew(c)
 	}
-	l.askAnew(c)
 }
 
 // takenUp has what follows last sent again; what nobody wants any more of it is over, for

@@ -92,6 +92,14 @@ func (m *Machine) ack(id park.ID, to park.Seq) {
 	}
 }
 
+// delivered is how many bytes of data a call was given with its hold.
+func (m *Machine) delivered(id park.ID, h *session.Hold) int {
+	if h.Arms[0].On.Kind != park.KindChan { // a LockAll has none
+		return 0
+	}
+	return len(m.channels.Held(id, h.Arms[0]).Data)
+}
+
 // crowded refuses a call of a session that has as many as it can.
 func (m *Machine) crowded(id park.ID, limit int32) bool {
 	if st, _ := m.book.State(id.Session); st.Open >= limit {

@@ -13,6 +13,15 @@ func (c *checker) channels() {
 	c.faults = append(c.faults, m.channels.Check(func(id park.ID, on park.Object) bool {
 		return c.holding(id, on, 1)
 	}, c.arms(park.KindChan))...)
+	lent := map[park.SessionID]int64{}
+	for id, n := range m.channels.Delivered() {
+		lent[id.Session] += int64(n)
+	}
+	for s, st := range m.book.Sessions() {
+		if st.Lent() != lent[s] {
+			c.failf(7, "session %v holds elements of %d bytes, counted as %d", s, lent[s], st.Lent())
+		}
+	}
 	queues := map[park.Object]*chanQueues{}
 	for id, w := range m.lot.All() {
 		for _, a := range w.Arms {

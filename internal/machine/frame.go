@@ -132,12 +132,11 @@ func (m *Machine) endCall(id park.ID, to park.Seq) {
 // must not give back more.
 func (m *Machine) releasePart(id park.ID, to park.Seq, n int64) {
 	target := park.ID{Session: id.Session, Seq: to}
-	st, _ := m.book.State(id.Session)
+	if m.crowded(id, 2*session.MaxOpen) {
+		return
+	}
 	h, ok := m.book.Hold(target)
 	switch {
-	case st.Open >= 2*session.MaxOpen:
-		m.answer(id, park.Full, 2*session.MaxOpen)
-		return
 	case !ok:
 		m.answer(id, park.NotFound, 0)
 		return

@@ -9,11 +9,11 @@ import (
 // leadership returns the hold that a change about a leadership is about. If there is none
 // the call is answered.
 func (m *Machine) leadership(id park.ID, to park.Seq) (session.Hold, bool) {
-	st, _ := m.book.State(id.Session)
+	if m.crowded(id, session.MaxOpen) {
+		return session.Hold{}, false
+	}
 	h, ok := m.book.Hold(park.ID{Session: id.Session, Seq: to})
 	switch {
-	case st.Open >= session.MaxOpen:
-		m.answer(id, park.Full, session.MaxOpen)
 	case !ok:
 		m.answer(id, park.NotFound, 0)
 	case len(h.Arms) != 1 || h.Arms[0].On.Kind != park.KindElection:

@@ -108,10 +108,6 @@ func TestMaxValues(t *testing.T) {
 	restored(t, r.machine)
 }
 
-var _ = fmt.Sprint
-var _ = session.MaxOpen
-var _ = ackArm
-
 // glut gives a session kept elements of MaxBytes in all, through a channel of its own.
 func glut(r *rig, s park.SessionID) {
 	r.tb.Helper()
@@ -203,6 +199,44 @@ func TestFullWhileWaiting(t *testing.T) {
 	r.check()
 	if got := r.frame(s+2, chanOp(recvArm("closing", 1)), chanOp(recvArm("meet", 0))); len(got) != 3 {
 		t.Errorf("the next receive: %+v", got)
+	}
+	r.check()
+}
+
+// What a session has received and not acknowledged counts with its kept results: all of it is
+// sent again when it attaches.
+func TestFullOfDeliveries(t *testing.T) {
+	r := newRig(t)
+	s := r.open(2, minute)
+	element := strings.Repeat("v", channel.MaxElement)
+	n := session.MaxBytes / channel.MaxElement
+	for i := range n {
+		if c := r.code(s+1, chanOp(sendArm("q", element, int64(n)))); c != park.Done {
+			t.Fatalf("send: code %d", c)
+		}
+		want, op := park.Granted, chanOp(ackArm("q", int64(n)))
+		if i == n-1 {
+			want, op = park.Done, chanOp(recvArm("q", int64(n))) // one is a kept result
+		}
+		if c := r.code(s, op); c != want {
+			t.Fatalf("receive: code %d, should be %d", c, want)
+		}
+	}
+	r.check()
+	r.machine = restored(t, r.machine)
+	r.check()
+	if c := r.code(s, chanOp(ackArm("q", int64(n)))); c != park.Full {
+		t.Errorf("one more: code %d", c)
+	}
+	if got := codes(r.frame(s, ackOp(1), endOp(2))); len(got) != 2 {
+		t.Fatalf("settling two: %v", got)
+	}
+	r.check()
+	if e := r.frame(s, chanOp(ackArm("q", int64(n))))[0]; e.Code != park.Granted || len(e.Data) != channel.MaxElement {
+		t.Errorf("what was given back: code %d", e.Code)
+	}
+	if e := r.frame(s, chanOp(ackArm("q", int64(n))), trying(chanOp(ackArm("q", int64(n))))); e[0].Code != park.Busy {
+		t.Errorf("and no more: code %d", e[0].Code)
 	}
 	r.check()
 }

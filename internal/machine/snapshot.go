@@ -207,6 +207,12 @@ func (m *Machine) loadRooms(take func() (*wire.Decoder, error)) error {
 	if err := m.channels.Restore(take); err != nil {
 		return fmt.Errorf("channels: %w", err)
 	}
+	for id, n := range m.channels.Delivered() {
+		if _, ok := m.book.State(id.Session); !ok {
+			return fmt.Errorf("channels: %v has an element and no session", id)
+		}
+		m.book.Lend(id, n)
+	}
 	return nil
 }
 

@@ -238,6 +238,7 @@ func (m *Machine) grant(id park.ID, w *park.Waiter, arm int, r park.Result, wait
 		m.noteHold(ChangeGranted, id, a, &h).Waited = int64(m.clock - w.Since)
 	}
 	m.book.Grant(id, h)
+	m.book.Lend(id, m.delivered(id, &h))
 	before := ""
 	if waited {
 		before = m.waitedFor(w, h.Arms)
@@ -347,6 +348,7 @@ func (m *Machine) release(id park.ID, why Ending) bool {
 	if h.Free != 0 {
 		m.book.StopAlarm(h.Free, id)
 	}
+	m.book.Lend(id, -m.delivered(id, &h))
 	for _, a := range h.Arms {
 		switch why {
 		case EndAcked:

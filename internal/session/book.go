@@ -16,7 +16,8 @@ const (
 	// MaxOpen bounds the parked, held and kept calls of a session.
 	MaxOpen = 65_536
 
-	// MaxBytes bounds the data of a session's kept results, the last one apart.
+	// MaxBytes bounds the data of a session's kept results and of what it holds, the last one
+	// apart: all of it is sent again when the session attaches.
 	MaxBytes = 4 << 20
 )
 
@@ -192,10 +193,14 @@ func (b *Book) Keep(id park.ID, k Kept) {
 	b.change(id.Session).bytes += int64(len(k.Data))
 }
 
-// Full reports whether a session's kept results have as many bytes as they may. Those of a
-// unary session never have: the first of them go.
+// Lend counts n bytes of data that a call was given with its hold; less than none when the
+// hold ends. The data is in a room, which is asked for it.
+func (b *Book) Lend(id park.ID, n int) { b.change(id.Session).lent += int64(n) }
+
+// Full reports whether a session's kept results and what it holds have as many bytes as they
+// may. Those of a unary session never have: it is sent nothing that it does not ask for.
 func (b *Book) Full(s park.SessionID) bool {
-	return b.fetch(s) && b.desk.state.Epoch != 0 && b.desk.state.bytes >= MaxBytes
+	return b.fetch(s) && b.desk.state.Epoch != 0 && b.desk.state.bytes+b.desk.state.lent >= MaxBytes
 }
 
 // Ack forgets the kept results of a session's seqs from first to last.

@@ -33,8 +33,12 @@ type State struct {
 	// Derived, and in no encoding.
 	alarm park.Clock // where the session's stands
 	bytes int64      // of the data of its kept results
+	lent  int64      // bytes of what its holds were given with them
 	lease *Lease     // the session's, so that a renewal need not look for it
 }
+
+// Lent is how many bytes of data the session was given with what it holds.
+func (s State) Lent() int64 { return s.lent }
 
 // A Hold is what a call took. Its arms are never changed in place.
 type Hold struct {

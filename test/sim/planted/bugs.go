@@ -40,8 +40,7 @@ func clientBugs() []bug {
 				"			l.finish(c, Outcome{Verdict: Ended})\n		}\n",
 		}}},
 		{"never-is-done", "a change that the old session never did is taken for done", []edit{{
-			dir + "stream.go", "		l.finish(c, Outcome{Verdict: Ended})\n		return\n	}\n	l.askAnew(c)\n",
-			"		l.finish(c, Outcome{Verdict: Ended})\n		return\n	}\n	l.finish(c, Outcome{Verdict: Done})\n",
+			dir + "stream.go", "	default:\n		l.askAnew(c)\n	}\n", "	default:\n		l.finish(c, Outcome{Verdict: Done})\n	}\n",
 		}}},
 		{"resend-skips", "what follows the last seq of the machine is not sent again", []edit{{
 			dir + "stream.go", "	l.stream.nextSeq = last + 1\n", "	l.stream.nextSeq = max(last, l.session.lastSeq) + 1\n",
