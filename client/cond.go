@@ -136,23 +136,21 @@ func (c *Cond) await(ctx context.Context, h *Hold) (*Hold, error) {
 	if err := k.startAwait(h, body, lock.op(false, &from), &next.call); err != nil {
 		return nil, fmt.Errorf("%s: %w", c.ref, err)
 	}
-	for b := newBackOff(); ; {
-		err := k.awaited(ctx, c.ref.String(), next)
-		k.release(h) // it may be held still, if the wait was refused
-		if err != nil {
-			return nil, err
-		}
-		lost := next.Err()
-		if lost == nil {
-			return next, nil
-		}
-		k.release(next)
-		k.conn.pause(ctx, b, lost)
-		next = newHold(k, lock, from)
-		if err := k.start(lessee.ClassWait, lock.op(false, &from), &next.call); err != nil {
-			return nil, fmt.Errorf("%s: %w", c.ref, err)
-		}
+	err := k.granted(ctx, c.ref.String(), next, nil)
+	k.release(h) // it may be held still, if the wait was refused
+	if err != nil {
+		return nil, err
 	}
+	lost := next.Err()
+	if lost == nil {
+		return next, nil
+	}
+	k.release(next)
+	k.conn.pause(ctx, newBackOff(), lost)
+	if next, err = k.obtain(ctx, newHold(k, lock, from), false); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ref, err)
+	}
+	return next, nil
 }
 
 // startAwait gives the lessee a wait that lets go of h.
@@ -174,23 +172,4 @@ func (k *courier) startAwait(h *Hold, body, again *coordv1.Op, c *call) error {
 	k.calls[c.id] = c
 	k.after()
 	return nil
-}
-
-// awaited waits for h to be granted, as long as ctx.
-func (k *courier) awaited(ctx context.Context, op string, h *Hold) error {
-	select {
-	case o := <-h.call.done:
-		if o.Verdict == lessee.Granted {
-			out, _ := o.Body.(*coordv1.Outcome)
-			h.waitedFor = out.GetWaitedFor()
-			return nil
-		}
-		return h.want.refused(o)
-	case <-ctx.Done():
-		k.release(h)
-		return contextEnded(ctx, op, k.outage())
-	case <-k.draining:
-		k.release(h)
-		return fmt.Errorf("%s: %w", op, ErrClientClosed)
-	}
 }

@@ -145,6 +145,11 @@ func (k *courier) await(ctx context.Context, h *Hold, try bool) error {
 		defer t.Stop()
 		patience = t.C
 	}
+	return k.granted(ctx, h.want.ref.String(), h, patience)
+}
+
+// granted waits for h to be granted, as long as ctx and patience.
+func (k *courier) granted(ctx context.Context, op string, h *Hold, patience <-chan time.Time) error {
 	select {
 	case o := <-h.call.done:
 		if o.Verdict == lessee.Granted {
@@ -155,13 +160,13 @@ func (k *courier) await(ctx context.Context, h *Hold, try bool) error {
 		return h.want.refused(o)
 	case <-ctx.Done():
 		k.release(h)
-		return contextEnded(ctx, h.want.ref.String(), k.outage())
+		return contextEnded(ctx, op, k.outage())
 	case <-patience:
 		k.release(h)
-		return fmt.Errorf("%s: no answer in %v: %w", h.want.ref, tryPatience, ErrUnavailable)
+		return fmt.Errorf("%s: no answer in %v: %w", op, tryPatience, ErrUnavailable)
 	case <-k.draining:
 		k.release(h)
-		return fmt.Errorf("%s: %w", h.want.ref, ErrClientClosed)
+		return fmt.Errorf("%s: %w", op, ErrClientClosed)
 	}
 }
 
