@@ -17,7 +17,7 @@ import (
 
 const (
 	loops      = 8
-	increments = 50
+	increments = 25
 )
 
 // Eight shell loops do unprotected read-modify-writes of a file under coordctl lock,
