@@ -53,9 +53,15 @@ const (
 type body struct {
 	kind    bodyKind
 	lock    int
-	open    bool // of bodyGated: it may take effect; of bodyGive: somebody waits
+	open    bool // of bodyGated: it may take effect; of bodyGive: somebody waits; of bodyAwait: it is signalled
 	effects int  // of changes
 	askedIn *fakeSession
+
+	// of bodyAwait
+	again   *body // once it is a wait like any other
+	full    bool  // it is refused, and lets go of nothing
+	letGo   bool  // it has
+	unheard bool  // the server said that it is over, as of one whose refusal was lost
 }
 
 type bodyKind uint8
@@ -69,6 +75,7 @@ const (
 	bodyGated                   // a change that waits until its gate opens
 	bodyOn                      // a change about a hold
 	bodyGive                    // one that gives it away
+	bodyAwait                   // a wait that lets go of a hold first
 )
 
 // A down is a message to the client: one of its parts is set.
@@ -138,6 +145,8 @@ func (f *fake) grant() {
 		switch {
 		case c.body.kind == bodyLock && !f.taken(c.body.lock):
 			f.hold(c)
+		case c.body.kind == bodyAwait && c.body.open && !f.taken(c.body.lock):
+			f.hold(c)
 		case c.body.kind == bodyGated && c.body.open:
 			f.change(c)
 		}
@@ -155,7 +164,7 @@ func (f *fake) taken(lock int) bool {
 
 func (f *fake) hold(c *fakeCall) {
 	for _, other := range f.calls {
-		if other != c && other.body == c.body && (other.is == isHeld || other.is == isParked) {
+		if other != c && other.body.is(c.body) && (other.is == isHeld || other.is == isParked) {
 			f.t.Fatalf("call %d of session %d and call %d of session %d are the same one",
 				c.seq, c.s.id, other.seq, other.s.id)
 		}
@@ -308,6 +317,9 @@ func (f *fake) again(c *fakeCall) {
 		if c.gave {
 			f.seen["over by a give, before that is heard"]++
 		}
+		if c.body != nil {
+			c.body.unheard = true
+		}
 		f.answer(c, Over)
 	case isHeld:
 		f.seen["hold answered again"]++
@@ -366,6 +378,8 @@ func (f *fake) doBody(c *fakeCall, target uint64) {
 		} else {
 			f.answer(c, Refused)
 		}
+	case bodyAwait:
+		f.await(c, target)
 	case bodyGive:
 		hold := f.call(c.s, target)
 		if hold.is != isHeld || !c.body.open {

@@ -17,11 +17,14 @@ func TestAnyHistory(t *testing.T) {
 	seen := map[string]int{}
 	missing := func() (states []string) {
 		for _, state := range []string{
-			"asked anew in its session", "asked anew in the next session", "end raced a grant",
+			"asked anew in its session", "asked anew in the next session",
+			"await asked anew, having kept its hold", "await given up, its hold gone",
+			"await of a lost hold", "await refused", "awaited", "end raced a grant",
 			"ended while it is given", "frame of an old stream",
 			"give refused", "given", "given and recalled", "given in a lost session",
 			"granted in a revoked session",
-			"hold answered again", "late open", "lost, reason 1", "lost, reason 2", "lost, reason 3",
+			"hold answered again", "hold lost before it was let go", "late open",
+			"let go, awaited in the next session", "lost, reason 1", "lost, reason 2", "lost, reason 3",
 			"never sent, ended", "noop", "over by a give, before that is heard", "recalled",
 			"replaced too late", "replay on one stream", "result kept over a loss",
 			"revoked unheard", "unknown",
@@ -50,7 +53,7 @@ func FuzzLessee(f *testing.F) {
 func anyHistory(t *rapid.T, seen map[string]int) {
 	w := newWorld(t, seen)
 	acts := []string{
-		"start", "start", "start", "starton", "end", "end", "end",
+		"start", "start", "start", "starton", "await", "end", "end", "end",
 		"shell", "shell", "shell", "up", "up", "up", "down", "down", "down", "time", "time",
 		"flow", "flow", "connect", "cut", "double", "stall", "outage", "gate", "revoke", "unlock", "forge",
 	}
@@ -101,7 +104,7 @@ type user struct {
 	class Class
 	body  *body
 	on    *user
-	gives []*user // of this hold
+	gives []*user // of this hold, and awaits
 	is    userState
 	ended bool
 	told  Verdict // the final outcome
@@ -145,6 +148,8 @@ func (w *world) act(act string) {
 		w.start()
 	case "starton":
 		w.startOn()
+	case "await":
+		w.startAwait()
 	case "end":
 		w.end()
 	case "shell":
@@ -190,7 +195,7 @@ func (w *world) nature(act string) {
 		}
 	case "gate":
 		for _, u := range w.users {
-			u.body.open = u.body.open || u.body.kind == bodyGated && rapid.Bool().Draw(w.t, "open")
+			u.body.open = u.body.open || u.body.gated() && rapid.Bool().Draw(w.t, "open")
 		}
 		w.f.grant()
 	case "revoke":
@@ -242,16 +247,24 @@ func (w *world) start() {
 	w.add(u)
 }
 
-func (w *world) startOn() {
+// anyHold is a call that holds, if there is one, and sometimes any other.
+func (w *world) anyHold() *user {
 	if len(w.users) == 0 {
-		return
+		return nil
 	}
 	on := w.users[rapid.IntRange(0, len(w.users)-1).Draw(w.t, "on")]
 	for _, u := range w.users {
 		if u.is == holding && rapid.IntRange(0, 7).Draw(w.t, "any") != 0 {
-			on = u
-			break
+			return u
 		}
+	}
+	return on
+}
+
+func (w *world) startOn() {
+	on := w.anyHold()
+	if on == nil {
+		return
 	}
 	u := &user{class: ClassChange, body: &body{kind: bodyOn}, on: on}
 	if rapid.Bool().Draw(w.t, "give") {
@@ -287,16 +300,17 @@ func (w *world) end() {
 	u := w.users[len(w.users)-1-rapid.IntRange(0, min(len(w.users)-1, 8)).Draw(w.t, "which")]
 	u.ended = true
 	for _, c := range w.f.calls {
-		if c.body == u.body && c.is == isHeld && u.is == waiting {
+		if u.body.is(c.body) && c.is == isHeld && u.is == waiting {
 			w.seen["end raced a grant"]++
 		}
 	}
 	for _, g := range u.gives {
-		if g.is == waiting && u.is == holding {
+		if g.is == waiting && u.is == holding && g.body.kind == bodyGive {
 			w.seen["ended while it is given"]++
 		}
 	}
 	w.l.End(u.call)
+	w.endAwaited(u)
 }
 
 // shell is what the client's goroutines do when they are awake.
@@ -459,7 +473,7 @@ func (w *world) check() {
 		w.t.Fatalf("session %d is over at %v, its client believes in it until %v", id, w.now(), deadline)
 	}
 	for _, u := range w.users {
-		if u.is == holding && !u.ended && !s.over && !w.holds(s, u.body) && !u.given(true) {
+		if u.is == holding && !u.ended && !s.over && !w.holds(s, u.body) && !u.given(true) && !u.mayBeLetGo() {
 			w.t.Fatalf("call %d is believed held, and is not", u.call)
 		}
 	}
@@ -468,7 +482,7 @@ func (w *world) check() {
 // holds reports whether the server has the hold, or an operator took it.
 func (w *world) holds(s *fakeSession, b *body) bool {
 	for _, c := range w.f.calls {
-		if c.s == s && c.body == b && (c.is == isHeld || c.is == isKept && c.kept == Lost) {
+		if c.s == s && b.is(c.body) && (c.is == isHeld || c.is == isKept && c.kept == Lost) {
 			return true
 		}
 	}
@@ -477,7 +491,7 @@ func (w *world) holds(s *fakeSession, b *body) bool {
 
 func (w *world) userOf(b *body) *user {
 	for _, u := range w.users {
-		if u.body == b {
+		if u.body.is(b) {
 			return u
 		}
 	}
@@ -490,15 +504,21 @@ func (w *world) outcome(o Outcome) {
 	if u == nil {
 		w.t.Fatalf("outcome of call %d, which nobody started", o.Call)
 	}
-	if o.Body != nil && o.Body != any(u.body) {
+	if b, _ := o.Body.(*body); b != nil && !u.body.is(b) {
 		w.t.Fatalf("call %d is told what another got", o.Call)
 	}
-	if o.Verdict == Lost && u.on == nil && o.Reason == ReasonEnded && w.l.live() {
+	if o.Verdict == Lost && u.hasHold() && o.Reason == ReasonEnded && w.l.live() {
 		w.t.Fatalf("call %d is told that its hold is over, in a session that goes on", u.call)
 	}
 	w.see(u, o)
+	if u.body.kind == bodyAwait {
+		w.seeAwait(u, o)
+	}
 	if err := u.hear(o, w.l.leave != nil); err != nil {
-		w.t.Fatalf("call %d, class %d, state %d, ended %v: %v: %v", u.call, u.class, u.is, u.ended, o, err)
+		w.t.Fatalf("call %d, %+v, of %+v, ended %v: %v: %v", u.call, u, u.on, u.ended, o, err)
+	}
+	if o.Verdict == Refused {
+		w.endAwaited(u)
 	}
 }
 
@@ -510,7 +530,7 @@ func (w *world) see(u *user, o Outcome) {
 		w.seen["recalled"]++
 	case o.Verdict == Lost && u.ended:
 		w.seen["end raced a revocation"]++
-	case o.Verdict == Lost && u.on != nil:
+	case o.Verdict == Lost && !u.hasHold():
 		w.seen["lost on"]++
 	case o.Verdict == Lost:
 		w.seen[fmt.Sprintf("lost, reason %d", o.Reason)]++
@@ -518,6 +538,7 @@ func (w *world) see(u *user, o Outcome) {
 		w.seen["unknown"]++
 	case o.Verdict == Ended && u.body.askedIn == nil:
 		w.seen["never sent, ended"]++
+	case u.mayBeLetGo(): // its await's
 	case o.Verdict == Ended && !u.ended && u.is == recalling:
 		w.seen["given and recalled"]++
 	case o.Verdict == Ended && !u.ended && u.is == holding:
@@ -533,7 +554,7 @@ func (u *user) hear(o Outcome, left bool) error {
 	ok := false
 	switch o.Verdict {
 	case Granted:
-		ok = u.is == waiting && !u.ended && u.class == ClassWait
+		ok = u.is == waiting && !u.ended && u.class == ClassWait && u.mayBeGranted(o)
 		u.is = holding
 		return unless(ok, "nobody waited")
 	case Recalled:
@@ -541,21 +562,21 @@ func (u *user) hear(o Outcome, left bool) error {
 		u.is = recalling
 		return unless(ok, "nobody held")
 	case Lost:
-		if u.on == nil {
+		if u.hasHold() {
 			ok = (u.is == holding || u.is == recalling) && (!u.ended || o.Reason == ReasonRevoked) && o.Reason != 0
 			u.is = bereft
 			return unless(ok, "nobody held")
 		}
-		ok = u.body.effects == 0 && (u.on.is != holding || u.on.ended)
+		ok = u.body.effects == 0 && (u.on.is != holding || u.on.ended || u.on.mayBeLetGo()) && (u.body.kind != bodyAwait || u.neverAwaited())
 	case Done:
 		ok = u.class == ClassChange && u.body.effects == 1 || u.class == ClassRead && !u.ended
 		if u.body.kind == bodyGive {
-			ok = ok && (u.on.is == done || u.on.is == bereft || u.on.ended) // it was told first
+			ok = ok && (u.on.is == done || u.on.is == bereft || u.on.ended || u.on.mayBeLetGo()) // it was told first
 		}
 	case Refused:
 		ok = u.body.effects == 0 && (u.class == ClassChange || !u.ended)
 	case Ended:
-		ok = (u.ended || left || u.given(true)) && u.body.effects == 0
+		ok = (u.ended || left || u.given(true) || u.mayBeLetGo()) && u.body.effects == 0
 	case Unknown:
 		ok = u.class == ClassChange
 	default:
@@ -583,7 +604,7 @@ func (w *world) heal() {
 		w.pass(100 * time.Millisecond)
 		w.calm()
 		for _, u := range w.users {
-			if u.is == holding || u.is == recalling || u.is == bereft {
+			if (u.is == holding || u.is == recalling || u.is == bereft) && !u.awaited() {
 				u.ended = true
 				w.l.End(u.call)
 			}
