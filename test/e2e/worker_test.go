@@ -34,6 +34,10 @@ func work(role string) error {
 		return lead(ctx)
 	case "traced":
 		return traced(ctx)
+	case "cross":
+		return cross(ctx)
+	case "consume":
+		return consume(ctx)
 	}
 	return fmt.Errorf("no such role")
 }
