@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Each is a program on a cluster; -rapid.checks says otherwise.
+	if err := flag.Set("rapid.checks", "40"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m,
 		// TestLockOfAClosedClient: that they never return is what is documented.
 		goleak.IgnoreAnyFunction("coordd.dev/client.(*courier).park"))
