@@ -66,7 +66,10 @@ var arrows = map[string][]string{
 	"test/docs":     {"test/daemons"},
 	"test/python":   {"api/coord/v1", "test/daemons"},
 	"bench/...":     {"api/coord/v1", "client", "raftstore", "raftstore/hraft", "test/daemons", "bench/..."},
-	"examples/...":  {"client", "client/fence", "coordtest"},
+	"examples/...":  {"client", "client/fence", "coordtest", "examples/internal/stage", "examples/internal/stage/stagetest"},
+
+	"examples/internal/stage":           {"client"},
+	"examples/internal/stage/stagetest": {"coordtest"},
 }
 
 func TestArrows(t *testing.T) {
