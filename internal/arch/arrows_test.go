@@ -46,6 +46,7 @@ var arrows = map[string][]string{
 	"client/fence":                  {"client", "client/fence/internal/carried"},
 	"client/fence/grpcfence":        {"client", "client/fence/internal/carried"},
 	"client/fence/internal/carried": {"client"},
+	"client/protocodec":             {"client"},
 	"internal/gateway":              {"api/coord/v1", "internal/gateway/coordv1"},
 	"internal/gateway/coordv1":      {"api/coord/v1"},
 
