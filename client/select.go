@@ -84,18 +84,22 @@ func selectOne(ctx context.Context, s selection, cases ...Case) (Case, error) {
 	if err != nil {
 		return nil, err
 	}
+	t := startChoosing(ctx, remote)
+	terms.Trace = t.context()
 	got, err := remote[0].courier.choose(ctx, remote, terms, timer)
 	switch {
 	case errors.Is(err, errTimer) && !errors.Is(err, ErrUnknown):
-		return quiet, nil
+		return quiet, t.chosen(nil, nil, nil)
 	case instead != nil && errors.Is(err, ErrBusy):
-		return instead, nil
-	case err != nil:
-		return nil, err
-	case got.arm >= len(remote):
-		return nil, fmt.Errorf("select: %w: the cluster chose arm %d of %d", ErrUnknown, got.arm, len(remote))
+		return instead, t.chosen(nil, nil, nil)
+	case err == nil && got.arm >= len(remote):
+		err = fmt.Errorf("select: %w: the cluster chose arm %d of %d", ErrUnknown, got.arm, len(remote))
 	}
-	return of[got.arm], remote[got.arm].chosen(got.out, got.hold)
+	if err != nil {
+		return nil, t.chosen(nil, nil, err)
+	}
+	a := remote[got.arm]
+	return of[got.arm], t.chosen(a, got.out, a.chosen(got.out, got.hold))
 }
 
 // selectLocal waits for what no cluster has to do with.

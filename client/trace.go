@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/telemetry"
 )
 
@@ -71,4 +72,86 @@ func (t *tracing) acquired(h *Hold, err error) {
 		}
 		t.hold.End()
 	})
+}
+
+// A choosing is the span of a wait that may come to something else than one hold: coord.send,
+// coord.receive, or coord.select. nil is one that nobody records.
+type choosing struct{ span trace.Span }
+
+// startChoosing begins the span of a wait for one of the arms, if ctx has a span that is
+// sampled. Without one there is none: a loop that waits for work is in nobody's trace, and
+// every turn of it would be a trace of its own.
+func startChoosing(ctx context.Context, arms []*arm) *choosing {
+	if !trace.SpanContextFromContext(ctx).IsSampled() {
+		return nil
+	}
+	name := "coord.select"
+	if len(arms) == 1 {
+		op := arms[0].messaging()
+		if op == "" {
+			return nil
+		}
+		name = "coord." + op
+	}
+	_, span := otel.Tracer("coordd.dev/client").Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient))
+	if len(arms) == 1 {
+		span.SetAttributes(arms[0].attributes()...)
+	}
+	return &choosing{span}
+}
+
+// context is what the cluster keeps beside the wait, and beside what it may come to hold.
+func (t *choosing) context() []byte {
+	if t == nil {
+		return nil
+	}
+	return telemetry.Encode(t.span.SpanContext())
+}
+
+// chosen ends the span and returns err. a is the arm that was chosen, nil for none, and out
+// what it came to.
+func (t *choosing) chosen(a *arm, out *coordv1.Outcome, err error) error {
+	if t == nil {
+		return err
+	}
+	if a != nil {
+		t.span.SetAttributes(a.attributes()...)
+	}
+	if before := telemetry.Decode(out.GetWaitedFor()); before.IsValid() {
+		t.span.AddLink(trace.Link{SpanContext: before})
+	}
+	if err != nil {
+		t.span.SetStatus(codes.Error, err.Error())
+	}
+	t.span.End()
+	return err
+}
+
+// messaging is what an arm does with a channel, "" if it is on something else.
+func (a *arm) messaging() string {
+	switch {
+	case a.want.ref.Kind != KindChan:
+		return ""
+	case a.want.wait.GetArms()[0].GetSide() == coordv1.Side_SIDE_SEND:
+		return "send"
+	default:
+		return "receive"
+	}
+}
+
+// attributes are those of a span about an arm: OpenTelemetry's of messaging too, if it is on a
+// channel.
+func (a *arm) attributes() []attribute.KeyValue {
+	all := []attribute.KeyValue{
+		attribute.String("coord.kind", a.want.ref.Kind.String()),
+		attribute.String("coord.name", a.want.ref.Name),
+	}
+	if op := a.messaging(); op != "" {
+		all = append(all,
+			attribute.String("messaging.system", "coordd"),
+			attribute.String("messaging.destination.name", a.want.ref.Name),
+			attribute.String("messaging.operation.name", op),
+			attribute.String("messaging.operation.type", op))
+	}
+	return all
 }
