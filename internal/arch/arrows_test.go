@@ -70,7 +70,7 @@ var arrows = map[string][]string{
 	"examples/...":  {"client", "client/fence", "coordtest", "examples/internal/stage", "examples/internal/stage/stagetest"},
 
 	"examples/internal/stage":           {"client"},
-	"examples/internal/stage/stagetest": {"coordtest"},
+	"examples/internal/stage/stagetest": {"client", "coordtest"},
 }
 
 func TestArrows(t *testing.T) {
