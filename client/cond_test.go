@@ -182,3 +182,106 @@ func TestCondMisuse(t *testing.T) {
 		}
 	})
 }
+
+// A signal is for who waits, not for who comes to wait after it, though that has the lock
+// before the first does something with it.
+func TestCondSignalIsNotStolen(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
+		wait := func() chan struct{} {
+			c := cluster.Dial()
+			m := c.Mutex("m")
+			cond := c.Cond("c", m)
+			woken := make(chan struct{})
+			go func() {
+				m.Lock()
+				cond.Wait()
+				close(woken)
+				m.Unlock()
+			}()
+			return woken
+		}
+		c := cluster.Dial()
+		m := c.Mutex("m")
+		cond := c.Cond("c", m)
+		for range 5 {
+			first := wait()
+			cluster.AwaitWaiters(client.KindCond, "c", 1)
+			m.Lock()
+			late := wait()
+			cluster.AwaitWaiters(client.KindLock, "m", 1) // before the first, who has no signal yet
+			cond.Signal()
+			m.Unlock()
+			<-first
+			cluster.AwaitWaiters(client.KindCond, "c", 1)
+			select {
+			case <-late:
+				t.Error("who came late has the signal too")
+			default:
+			}
+			cond.Signal()
+			<-late
+		}
+		mustNotBeHeld(t, c, "m")
+	})
+}
+
+// A bounded buffer on two conds, with Signal alone, and three processes that take turns, with
+// Broadcast: a wake-up that is lost anywhere, also with a leader, would stop them for ever.
+func TestCondLosesNoWakeUp(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
+		const processes, each = 3, 15
+		full, turn := 0, 0 // of one slot; both guarded by the lock
+		var taken []int
+		var wg sync.WaitGroup
+		for me := range processes {
+			c := cluster.Dial(client.WithTTL(time.Minute))
+			m := c.Mutex("m")
+			empty, filled, next := c.Cond("empty", m), c.Cond("filled", m), c.Cond("next", m)
+			wg.Go(func() {
+				for range each {
+					m.Lock()
+					for full != 0 {
+						empty.Wait()
+					}
+					full = me + 1
+					filled.Signal()
+					m.Unlock()
+				}
+			})
+			wg.Go(func() {
+				for range each {
+					m.Lock()
+					for full == 0 {
+						filled.Wait()
+					}
+					taken = append(taken, full)
+					full = 0
+					empty.Signal()
+					m.Unlock()
+				}
+			})
+			wg.Go(func() {
+				for range each {
+					m.Lock()
+					for turn%processes != me {
+						next.Wait()
+					}
+					turn++
+					next.Broadcast()
+					m.Unlock()
+					time.Sleep(20 * time.Millisecond)
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		cluster.KillLeader().Restart()
+		wg.Wait()
+		if turn != processes*each || len(taken) != processes*each {
+			t.Errorf("%d turns, %d taken", turn, len(taken))
+		}
+		slices.Sort(taken)
+		if n := len(slices.Compact(taken)); n != processes {
+			t.Errorf("of %d processes", n)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,5 +169,87 @@ func TestRWMutexOwesUnlocks(t *testing.T) {
 		rw.RUnlock()
 		rw.RUnlock()
 		pass(rw)
+	})
+}
+
+// Readers of all processes are inside at once: each stays until all are.
+func TestReadersAreTogether(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
+		const processes, each = 3, 3
+		var inside, over sync.WaitGroup
+		inside.Add(processes * each)
+		for range processes {
+			rw := cluster.Dial().RWMutex("rw")
+			for i := range each {
+				l := rw.RLocker()
+				over.Go(func() {
+					if i%2 == 0 {
+						rw.RLock()
+						defer rw.RUnlock()
+					} else {
+						l.Lock()
+						defer l.Unlock()
+					}
+					inside.Done()
+					inside.Wait()
+				})
+			}
+		}
+		over.Wait()
+		mustNotBeHeld(t, cluster.Dial(), "rw")
+	})
+}
+
+// A writer waits for every reader, of RLock and of RLocker, and keeps out those who come
+// after it; they are let in together when it is done, and the next writer when they are.
+func TestReadersAndWritersTakeTurns(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
+		a, b, c := cluster.Dial().RWMutex("rw"), cluster.Dial().RWMutex("rw"), cluster.Dial().RWMutex("rw")
+		for range 3 {
+			var order []string
+			var guard sync.Mutex
+			note := func(s string) {
+				guard.Lock()
+				defer guard.Unlock()
+				order = append(order, s)
+			}
+			var over, together sync.WaitGroup
+			a.RLock()
+			a.RLocker().Lock()
+			over.Go(func() {
+				b.Lock()
+				note("writer")
+				b.Unlock()
+			})
+			cluster.AwaitWaiters(client.KindLock, "rw", 1)
+			together.Add(2)
+			for i := range 2 {
+				over.Go(func() {
+					c.RLock()
+					note("reader")
+					together.Done()
+					together.Wait()
+					c.RUnlock()
+				})
+				cluster.AwaitWaiters(client.KindLock, "rw", 2+i)
+			}
+			over.Go(func() {
+				a.Lock()
+				note("last")
+				a.Unlock()
+			})
+			cluster.AwaitWaiters(client.KindLock, "rw", 4)
+			a.RLocker().Unlock()
+			cluster.AwaitWaiters(client.KindLock, "rw", 4) // one reader is left
+			cluster.KillLeader().Restart()
+			if len(order) != 0 {
+				t.Errorf("beside a reader: %v", order)
+			}
+			a.RUnlock()
+			over.Wait()
+			if got := fmt.Sprint(order); got != "[writer reader reader last]" {
+				t.Errorf("in were %s", got)
+			}
+		}
 	})
 }
