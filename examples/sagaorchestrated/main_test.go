@@ -15,41 +15,23 @@ import (
 	"coordd.dev/coordtest"
 	"coordd.dev/examples/internal/stage"
 	"coordd.dev/examples/internal/stage/stagetest"
+	"coordd.dev/test/otlp"
 )
 
 func TestMain(m *testing.M) { stagetest.Main(m, main) }
 
-// A shop has every service and the orchestrator twice, as processes that can be killed: the
-// one that says a given line is cut off then, whatever it was about to do.
-type shop struct {
-	cluster *coordtest.Cluster
-	ended   sync.WaitGroup
-
-	mu    sync.Mutex
-	lines int // that were said in this round
-	fatal int // the line that is the last of whoever says it
-	dead  *client.Client
+// part is one that nobody dies of.
+func part(name string) stage.Part {
+	return stage.Part{Name: name, Run: "test", Say: func(string, ...any) {}}
 }
 
-func (s *shop) part(c *client.Client, name string) stage.Part {
-	return stage.Part{Name: name, Run: "test", Say: func(string, ...any) {
-		if c == nil {
-			return // nobody is to die of it
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.lines++; s.lines == s.fatal {
-			s.dead = c
-			s.cluster.Pause(c)
-		}
-	}}
-}
-
-func (s *shop) open(ctx context.Context, t *testing.T) {
+// open starts every service and the orchestrator, each twice.
+func open(ctx context.Context, t *testing.T, cluster *coordtest.Cluster, reaper *stagetest.Reaper) (wait func()) {
+	var ended sync.WaitGroup
 	run := func(name string, of func(*client.Client, stage.Part) func(context.Context) error) {
-		c := s.cluster.Dial(client.WithTTL(lease))
-		play := of(c, s.part(c, name))
-		s.ended.Go(func() {
+		c := cluster.Dial(client.WithTTL(lease))
+		play := of(c, stage.Part{Name: name, Run: "test", Say: reaper.Say(c)})
+		ended.Go(func() {
 			if err := play(ctx); !errors.Is(err, ctx.Err()) {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -61,29 +43,18 @@ func (s *shop) open(ctx context.Context, t *testing.T) {
 			run(name, func(c *client.Client, p stage.Part) func(context.Context) error { return newService(c, p, name).run })
 		}
 	}
-}
-
-// next begins a round, in which the given line is fatal, and reports whether the one before
-// had a fatal one.
-func (s *shop) next(fatal int) (killed bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dead != nil {
-		s.cluster.Resume(s.dead) // what it sent is delivered now, late
-	}
-	killed = s.dead != nil
-	s.lines, s.fatal, s.dead = 0, fatal, nil
-	return killed
+	return ended.Wait
 }
 
 // Whatever process is killed, and wherever, each order ends as it should, with no step
 // forgotten and none done twice, and compensation in reverse.
 func TestKilledAtEveryStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &shop{cluster: coordtest.New(t)}
+		cluster := coordtest.New(t)
+		reaper := stagetest.NewReaper(cluster)
 		ctx, stop := context.WithCancel(t.Context())
-		s.open(ctx, t)
-		customer := s.cluster.Dial()
+		wait := open(ctx, t, cluster, reaper)
+		customer := cluster.Dial()
 		want := map[string][]string{}
 		for _, c := range []struct {
 			count int
@@ -95,13 +66,13 @@ func TestKilledAtEveryStep(t *testing.T) {
 			{99, undone, []string{"accept 99", "charge 0", "cancel -99"}},
 		} {
 			for fatal, killed := 1, true; killed; fatal++ {
-				s.next(fatal)
+				reaper.Next(fatal)
 				id := fmt.Sprintf("%d killed at %d", c.count, fatal)
-				end, err := place(ctx, customer, s.part(nil, id), order{c.count, "lamps"})
+				end, err := place(ctx, customer, part(id), order{c.count, "lamps"})
 				if err != nil || end.State != c.state {
 					t.Fatalf("order of %s: %v, %v", id, end, err)
 				}
-				want[id], killed = c.steps, s.next(0)
+				want[id], killed = c.steps, reaper.Next(0)
 				if fatal > 100 {
 					t.Fatal("there is no end of it")
 				}
@@ -111,16 +82,16 @@ func TestKilledAtEveryStep(t *testing.T) {
 			t.Errorf("only %d rounds", n)
 		}
 		stop()
-		s.ended.Wait()
-		s.check(t, customer, want)
+		wait()
+		check(t, customer, want)
 	})
 }
 
 // check compares what the services did, in the order in which they did it.
-func (s *shop) check(t *testing.T, c *client.Client, want map[string][]string) {
+func check(t *testing.T, c *client.Client, want map[string][]string) {
 	var did []client.Entry[string, effect]
 	for name := range services() {
-		for e, err := range newService(c, s.part(nil, name), name).done.All(t.Context()) {
+		for e, err := range newService(c, part(name), name).done.All(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -141,8 +112,14 @@ func (s *shop) check(t *testing.T, c *client.Client, want map[string][]string) {
 	t.Logf("%d orders", len(want))
 }
 
-// The story is told as the doc says.
+// The story is told as the doc says, and each order is one trace: of the customer, of every
+// service, and of whichever orchestrator led it.
 func TestStory(t *testing.T) {
+	collector := otlp.New(t)
+	for _, pair := range collector.Environ() {
+		key, value, _ := strings.Cut(pair, "=")
+		t.Setenv(key, value)
+	}
 	got := stagetest.Play(t)
 	for _, line := range []string{
 		"ann: the order is done", "bob: the order is undone no 9 lamps are left", "payment: bob: refund: done",
@@ -152,4 +129,42 @@ func TestStory(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", line, got)
 		}
 	}
+	collector.Await(func(spans []otlp.Span) error {
+		return errors.Join(
+			inTrace(spans, "ann", "orchestrator-a", "accept charge take"),
+			inTrace(spans, "bob", "orchestrator-a", "accept charge take refund cancel"),
+			inTrace(spans, "eve", "orchestrator-b", "charge take"), // accepted before
+		)
+	})
+}
+
+// inTrace says what is missing in the trace of a customer's order: the orchestrator's way to
+// its end, the channels on it, and what the services did, below it.
+func inTrace(spans []otlp.Span, customer, orchestrator, verbs string) error {
+	i := slices.IndexFunc(spans, func(s otlp.Span) bool { return s.Name == "order" && s.Resource["service.name"] == customer })
+	if i < 0 {
+		return fmt.Errorf("order of %s: no span", customer)
+	}
+	root := spans[i]
+	var errs []error
+	find := func(service, name, parent string) string {
+		for _, s := range otlp.Of(spans, name) {
+			if s.TraceID == root.TraceID && s.Parent == parent && s.Resource["service.name"] == service && s.Error == "" {
+				return s.ID
+			}
+		}
+		errs = append(errs, fmt.Errorf("order of %s: no span %s of %s", customer, name, service))
+		return ""
+	}
+	saga := find(orchestrator, "saga", root.ID)
+	find(orchestrator, "coord.send", saga)
+	find(orchestrator, "coord.receive", saga)
+	for _, is := range steps() {
+		for _, verb := range []string{is.do, is.undo} {
+			if strings.Contains(verbs, verb) {
+				find(is.service, "coord.send", find(is.service, verb, saga))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
