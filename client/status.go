@@ -77,6 +77,12 @@ func (r *refused) Unwrap() error {
 		return ErrBusy
 	case coordv1.Reason_REASON_MISMATCH:
 		return ErrMismatch
+	case coordv1.Reason_REASON_CLOSED:
+		return ErrClosed
+	case coordv1.Reason_REASON_CUT_SHORT:
+		return ErrCutShort
+	case coordv1.Reason_REASON_DEADLOCK:
+		return ErrDeadlock
 	case coordv1.Reason_REASON_TIMED_OUT, coordv1.Reason_REASON_CALL_OVER: // only of calls without a stream
 	case coordv1.Reason_REASON_UNSPECIFIED, coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
 	}

@@ -141,6 +141,12 @@ func (m *Machine) Describe(on park.Object) *Description {
 	return m.describe(on, maxParties, maxParties)
 }
 
+// Traits returns what an object is, besides who holds it and who waits for it.
+func (m *Machine) Traits(on park.Object) park.Traits {
+	traits, _ := m.room(on.Kind).Traits(on)
+	return traits
+}
+
 func (m *Machine) party(id park.ID, terms *park.Terms, since park.Clock) Party {
 	l, _ := m.book.Lease(id.Session)
 	st, _ := m.book.State(id.Session)

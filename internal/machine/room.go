@@ -92,9 +92,9 @@ func (nowhere) Traits(park.Object) (park.Traits, bool)                 { return 
 // exclusive says whether a hold of the arm excludes all others, and so has a token.
 func (m *Machine) exclusive(a park.Arm) bool { return m.room(a.On.Kind).Exclusive(a) }
 
-// inEvery says whether a LockAll may have arms of a kind: of those that it can hold until it
+// InEvery says whether a LockAll may have arms of a kind: of those that it can hold until it
 // has all, and nobody meets (SEMANTICS D4).
-func inEvery(k park.Kind) bool {
+func InEvery(k park.Kind) bool {
 	return k == park.KindLock || k == park.KindSemaphore || k == park.KindElection
 }
 

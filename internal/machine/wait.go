@@ -77,7 +77,7 @@ func (m *Machine) admit(op *Wait) (park.Code, int64) {
 		return code, value
 	}
 	for _, a := range op.Arms {
-		if op.Commit == park.Every && !inEvery(a.On.Kind) {
+		if op.Commit == park.Every && !InEvery(a.On.Kind) {
 			return park.Invalid, 0
 		}
 		channels := m.channels.Len()

@@ -28,6 +28,8 @@ const (
 	metaRevoked = "revoked" // of SESSION_OVER: "true" if an operator took it back
 	metaIndex   = "index"   // of NOT_FOUND, when an object is read: the log index of that
 	metaValue   = "value"   // of MISMATCH the limit it was made with, of INVALID that in force, of LIMIT that met
+	metaCodec   = "codec"   // of MISMATCH: the codec it was made with
+	metaArm     = "arm"     // of CLOSED and CUT_SHORT, where there are several: which one
 )
 
 // The domain of every ErrorInfo.
@@ -53,7 +55,10 @@ func codeOf(reason coordv1.Reason) codes.Code {
 		return codes.Aborted // go on at a higher level: attach again
 	case coordv1.Reason_REASON_BUSY, coordv1.Reason_REASON_TIMED_OUT:
 		return codes.Aborted // likewise: ask again under another id
-	case coordv1.Reason_REASON_MISMATCH, coordv1.Reason_REASON_CALL_OVER:
+	case coordv1.Reason_REASON_DEADLOCK:
+		return codes.Aborted // likewise, but let go of something first
+	case coordv1.Reason_REASON_MISMATCH, coordv1.Reason_REASON_CALL_OVER,
+		coordv1.Reason_REASON_CLOSED, coordv1.Reason_REASON_CUT_SHORT:
 		return codes.FailedPrecondition
 	case coordv1.Reason_REASON_LIMIT, coordv1.Reason_REASON_OVERLOADED:
 		return codes.ResourceExhausted

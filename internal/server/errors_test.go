@@ -29,6 +29,9 @@ func TestReasonsHaveCodes(t *testing.T) {
 		coordv1.Reason_REASON_TIMED_OUT:       codes.Aborted,
 		coordv1.Reason_REASON_MISMATCH:        codes.FailedPrecondition,
 		coordv1.Reason_REASON_CALL_OVER:       codes.FailedPrecondition,
+		coordv1.Reason_REASON_CLOSED:          codes.FailedPrecondition,
+		coordv1.Reason_REASON_CUT_SHORT:       codes.FailedPrecondition,
+		coordv1.Reason_REASON_DEADLOCK:        codes.Aborted,
 	}
 	for number, name := range coordv1.Reason_name {
 		reason := coordv1.Reason(number)

@@ -332,9 +332,11 @@ type ObjectSummary struct {
 	Holders int64 `protobuf:"varint,4,opt,name=holders,proto3" json:"holders,omitempty"`
 	Waiting int64 `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	// As in Description.
-	Limit         int64       `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
-	Held          int64       `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`
-	State         ObjectState `protobuf:"varint,8,opt,name=state,proto3,enum=coord.v1.ObjectState" json:"state,omitempty"`
+	Limit int64       `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
+	Held  int64       `protobuf:"varint,7,opt,name=held,proto3" json:"held,omitempty"`
+	State ObjectState `protobuf:"varint,8,opt,name=state,proto3,enum=coord.v1.ObjectState" json:"state,omitempty"`
+	// As in Description: of a channel, that it is made, and limit is its capacity.
+	Stored        bool `protobuf:"varint,9,opt,name=stored,proto3" json:"stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -423,6 +425,13 @@ func (x *ObjectSummary) GetState() ObjectState {
 		return x.State
 	}
 	return ObjectState_OBJECT_STATE_UNSPECIFIED
+}
+
+func (x *ObjectSummary) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
 }
 
 type DescribeObjectRequest struct {
@@ -1277,7 +1286,7 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\x13ListObjectsResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x121\n" +
 	"\aobjects\x18\x02 \x03(\v2\x17.coord.v1.ObjectSummaryR\aobjects\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xfb\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x93\x02\n" +
 	"\rObjectSummary\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
@@ -1286,7 +1295,8 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\awaiting\x18\x05 \x01(\x03R\awaiting\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x03R\x05limit\x12\x12\n" +
 	"\x04held\x18\a \x01(\x03R\x04held\x12+\n" +
-	"\x05state\x18\b \x01(\x0e2\x15.coord.v1.ObjectStateR\x05state\"e\n" +
+	"\x05state\x18\b \x01(\x0e2\x15.coord.v1.ObjectStateR\x05state\x12\x16\n" +
+	"\x06stored\x18\t \x01(\bR\x06stored\"e\n" +
 	"\x15DescribeObjectRequest\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +

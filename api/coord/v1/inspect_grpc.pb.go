@@ -33,7 +33,8 @@ const (
 // InspectService shows what there is, who has it, who waits for it, and what happened to it.
 // It needs no session.
 type InspectServiceClient interface {
-	// ListObjects lists objects that are held, waited for, or have a limit, by kind and name.
+	// ListObjects lists objects that are held, waited for, or have something stored, by kind
+	// and name.
 	ListObjects(ctx context.Context, in *ListObjectsRequest, opts ...grpc.CallOption) (*ListObjectsResponse, error)
 	// DescribeObject tells who holds and who waits. NOT_FOUND if there is nothing of that
 	// name; its metadata "index" is the log index of which that is true.
@@ -122,7 +123,8 @@ type InspectService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 // InspectService shows what there is, who has it, who waits for it, and what happened to it.
 // It needs no session.
 type InspectServiceServer interface {
-	// ListObjects lists objects that are held, waited for, or have a limit, by kind and name.
+	// ListObjects lists objects that are held, waited for, or have something stored, by kind
+	// and name.
 	ListObjects(context.Context, *ListObjectsRequest) (*ListObjectsResponse, error)
 	// DescribeObject tells who holds and who waits. NOT_FOUND if there is nothing of that
 	// name; its metadata "index" is the log index of which that is true.

@@ -57,10 +57,20 @@ const (
 	Reason_REASON_BUSY Reason = 12
 	// The wait limit passed.
 	Reason_REASON_TIMED_OUT Reason = 13
-	// The object was made with another limit; metadata "value" says which.
+	// The object was made with another limit, capacity or codec: metadata "value" or "codec" says
+	// which.
 	Reason_REASON_MISMATCH Reason = 14
 	// The call of this request id has ended: its hold was released, or it was cancelled.
 	Reason_REASON_CALL_OVER Reason = 15
+	// The channel is closed: nothing was sent, or nothing more comes. Of several arms metadata
+	// "arm" says which.
+	Reason_REASON_CLOSED Reason = 16
+	// The wait group is at zero, and a session ended before it had settled what it added. Of
+	// several arms metadata "arm" says which.
+	Reason_REASON_CUT_SHORT Reason = 17
+	// It could never have been had: each of those in a cycle waits for the next. The details have
+	// a CycleWait of each, but for a retry.
+	Reason_REASON_DEADLOCK Reason = 18
 )
 
 // Enum value maps for Reason.
@@ -82,6 +92,9 @@ var (
 		13: "REASON_TIMED_OUT",
 		14: "REASON_MISMATCH",
 		15: "REASON_CALL_OVER",
+		16: "REASON_CLOSED",
+		17: "REASON_CUT_SHORT",
+		18: "REASON_DEADLOCK",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":     0,
@@ -100,6 +113,9 @@ var (
 		"REASON_TIMED_OUT":       13,
 		"REASON_MISMATCH":        14,
 		"REASON_CALL_OVER":       15,
+		"REASON_CLOSED":          16,
+		"REASON_CUT_SHORT":       17,
+		"REASON_DEADLOCK":        18,
 	}
 )
 
@@ -4446,7 +4462,7 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x10\n" +
 	"\x03now\x18\x02 \x01(\bR\x03now\"\x17\n" +
-	"\x15RevokeSessionResponse*\xe1\x02\n" +
+	"\x15RevokeSessionResponse*\x9f\x03\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eREASON_INVALID\x10\x01\x12\x14\n" +
@@ -4465,7 +4481,10 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\vREASON_BUSY\x10\f\x12\x14\n" +
 	"\x10REASON_TIMED_OUT\x10\r\x12\x13\n" +
 	"\x0fREASON_MISMATCH\x10\x0e\x12\x14\n" +
-	"\x10REASON_CALL_OVER\x10\x0f*\xa2\x01\n" +
+	"\x10REASON_CALL_OVER\x10\x0f\x12\x11\n" +
+	"\rREASON_CLOSED\x10\x10\x12\x14\n" +
+	"\x10REASON_CUT_SHORT\x10\x11\x12\x13\n" +
+	"\x0fREASON_DEADLOCK\x10\x12*\xa2\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_LOCK\x10\x01\x12\x12\n" +
