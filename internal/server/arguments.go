@@ -89,9 +89,10 @@ func checkName(what, name string) error {
 	}
 }
 
-func checkText(what, field, text string, limit int) error {
-	if len(text) > limit {
-		return invalid("%s: %s has %d bytes, at most %d; shorten it", what, field, len(text), limit)
+// checkSize checks how many bytes a field has.
+func checkSize(what, field string, n, limit int) error {
+	if n > limit {
+		return invalid("%s: %s has %d bytes, at most %d; shorten it", what, field, n, limit)
 	}
 	return nil
 }
@@ -114,17 +115,24 @@ func within(what, field string, d *durationpb.Duration, limit int64) (int64, err
 
 // A waiting is what the requests of all calls that wait have in common.
 type waiting interface {
-	GetTry() bool
 	GetWaitLimit() *durationpb.Duration
-	GetPriority() int32
 	GetNote() string
+}
+
+// A queueing is what those of most have besides: who waits for a signal must have let go.
+type queueing interface {
+	GetTry() bool
+	GetPriority() int32
 }
 
 // waitOf converts what calls that wait have in common, on the object of one arm or more.
 func waitOf(ctx context.Context, what string, req waiting, delay *durationpb.Duration, arms ...park.Arm) (machine.Op, error) {
 	w := machine.Wait{
-		Arms: arms, Commit: park.Every, Try: req.GetTry(), Prio: req.GetPriority(),
+		Arms: arms, Commit: park.Every,
 		Note: req.GetNote(), Trace: string(telemetry.Encode(trace.SpanContextFromContext(ctx))),
+	}
+	if q, ok := req.(queueing); ok {
+		w.Try, w.Prio = q.GetTry(), q.GetPriority()
 	}
 	if len(arms) == 1 {
 		w.Commit = park.Any
@@ -139,7 +147,7 @@ func waitOf(ctx context.Context, what string, req waiting, delay *durationpb.Dur
 	if w.Delay, err = within(what, "lock_delay", delay, machine.MaxDelay); err != nil {
 		return machine.Op{}, err
 	}
-	if err := checkText(what, "note", w.Note, machine.MaxNote); err != nil {
+	if err := checkSize(what, "note", len(w.Note), machine.MaxNote); err != nil {
 		return machine.Op{}, err
 	}
 	return machine.Op{Do: machine.DoWait, Wait: w}, nil

@@ -3,31 +3,34 @@ package server
 import (
 	"context"
 	"crypto/subtle"
+	"slices"
 
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
-	"coordd.dev/raftstore"
 )
 
 // hold makes a call that is to hold something, and returns the hold's token.
 func (s *Server) hold(ctx context.Context, what string, c *machine.Call) (park.Token, error) {
-	o, err := s.call(ctx, what, c)
-	if err != nil {
-		return 0, err
-	}
-	if o.code != park.Granted {
-		return 0, refusedOutcome(what, c, &o)
-	}
-	return o.token, nil
+	o, err := s.expect(ctx, what, c, park.Granted)
+	return o.token, err
 }
 
 // change makes a call that is to take effect and hold nothing.
 func (s *Server) change(ctx context.Context, what string, c *machine.Call) error {
-	o, err := s.call(ctx, what, c)
-	if err == nil && o.code != park.Done {
-		err = refusedOutcome(what, c, &o)
-	}
+	_, err := s.expect(ctx, what, c, park.Done)
 	return err
+}
+
+// expect makes a call that is to come to one of some codes.
+func (s *Server) expect(ctx context.Context, what string, c *machine.Call, to ...park.Code) (outcome, error) {
+	o, err := s.call(ctx, what, c)
+	if err == nil && !slices.Contains(to, o.code) {
+		err = refusedOutcome(what, c, &o, s.cfg.Replica.traits)
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	return o, nil
 }
 
 // call makes a call of a session without a stream and waits for what becomes of it, or
@@ -80,7 +83,7 @@ func answeredAtOnce(do machine.Do) bool { return do == machine.DoEnd || do == ma
 func (s *Server) submit(what string, c *machine.Call, w *caller) {
 	s.renewals.ride()
 	data := machine.AppendCommand(nil, c)
-	s.cfg.Log.Submit(data, urgencyOfCall(c.Op.Do), func(_ uint64, result any, err error) {
+	s.cfg.Log.Submit(data, urgencyOfOp(&c.Op), func(_ uint64, result any, err error) {
 		called, _ := result.(machine.Called)
 		switch {
 		case err != nil:
@@ -91,14 +94,4 @@ func (s *Server) submit(what string, c *machine.Call, w *caller) {
 			w.tell(answer{outcome: outcome{code: called.Code}})
 		}
 	})
-}
-
-// urgencyOfCall says what may not be refused for load: who lets go (SEMANTICS H1).
-func urgencyOfCall(do machine.Do) raftstore.Urgency {
-	switch do {
-	case machine.DoEnd, machine.DoRelease, machine.DoLeave:
-		return raftstore.Urgent
-	default:
-		return raftstore.Ordinary
-	}
 }

@@ -85,7 +85,7 @@ func TestCallersOfOtherTermsAreReleased(t *testing.T) {
 }
 
 // Every code that the machine can answer a call with has a reason, and sends nobody back under
-// the id whose answer it is.
+// the id whose answer it is; where nothing of the kind will do, under no other either.
 func TestOutcomesHaveReasons(t *testing.T) {
 	want := map[park.Code]coordv1.Reason{
 		park.Busy:     coordv1.Reason_REASON_BUSY,
@@ -96,17 +96,22 @@ func TestOutcomesHaveReasons(t *testing.T) {
 		park.Full:     coordv1.Reason_REASON_LIMIT,
 		park.NotFound: coordv1.Reason_REASON_NOT_FOUND,
 		park.TimedOut: coordv1.Reason_REASON_TIMED_OUT,
+		park.Closed:   coordv1.Reason_REASON_CLOSED,
+		park.CutShort: coordv1.Reason_REASON_CUT_SHORT,
+		park.Deadlock: coordv1.Reason_REASON_DEADLOCK,
 		park.Granted:  coordv1.Reason_REASON_INVALID, // where Done was asked for
 		park.Done:     coordv1.Reason_REASON_INVALID,
 	}
-	for code := park.Granted; code <= park.Ended; code++ {
-		for do := machine.DoWait; do <= machine.DoTransfer; do++ {
-			err := refusedOutcome("what", &machine.Call{Op: machine.Op{Do: do}}, &outcome{code: code, value: 5})
+	nothing := func(park.Object) park.Traits { return park.Traits{} }
+	for code := park.Granted; code <= park.Deadlock; code++ {
+		for do := machine.DoWait; do <= machine.DoDelete; do++ {
+			err := refusedOutcome("what", &machine.Call{Op: machine.Op{Do: do}}, &outcome{code: code, value: 5}, nothing)
 			if got := reasonIn(err); got != want[code] {
 				t.Errorf("code %d of op %d has %v, not %v", code, do, got, want[code])
 			}
 			message := status.Convert(err).Message()
-			if _, told := want[code]; told && !strings.HasSuffix(message, ", under another request_id") {
+			final := code == park.Closed || code == park.CutShort
+			if _, told := want[code]; told && strings.HasSuffix(message, ", under another request_id") == final {
 				t.Errorf("code %d of op %d says %q", code, do, message)
 			}
 		}

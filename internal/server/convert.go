@@ -325,20 +325,29 @@ func sideOf(s coordv1.Side) park.Side {
 	}
 }
 
-// urgencyOf a frame that lets go, or takes nothing: it may not be refused for load.
+// urgencyOf a frame all of whose ops are urgent.
 func urgencyOf(f *machine.Frame) raftstore.Urgency {
 	for i := range f.Ops {
-		switch f.Ops[i].Do {
-		case machine.DoEnd, machine.DoRelease, machine.DoNoop, machine.DoLeave, machine.DoAck, machine.DoClose:
-		case machine.DoAdd:
-			if f.Ops[i].N > 0 {
-				return raftstore.Ordinary
-			}
-		default:
+		if urgencyOfOp(&f.Ops[i]) == raftstore.Ordinary {
 			return raftstore.Ordinary
 		}
 	}
 	return raftstore.Urgent
+}
+
+// urgencyOfOp says whether an op may be refused for load: not if it lets go, or takes nothing
+// (SEMANTICS H1).
+func urgencyOfOp(op *machine.Op) raftstore.Urgency {
+	switch op.Do {
+	case machine.DoEnd, machine.DoRelease, machine.DoNoop, machine.DoLeave, machine.DoAck, machine.DoClose:
+		return raftstore.Urgent
+	case machine.DoAdd:
+		if op.N <= 0 {
+			return raftstore.Urgent
+		}
+	default:
+	}
+	return raftstore.Ordinary
 }
 
 func kindOf(k coordv1.Kind) park.Kind {

@@ -25,7 +25,7 @@ func (e *elections) Campaign(ctx context.Context, req *coordv1.CampaignRequest) 
 	if err := checkName(what, req.GetName()); err != nil {
 		return nil, err
 	}
-	if err := checkText(what, "value", req.GetValue(), election.MaxValue); err != nil {
+	if err := checkSize(what, "value", len(req.GetValue()), election.MaxValue); err != nil {
 		return nil, err
 	}
 	arm := park.Arm{On: electionNamed(req.GetName()), N: 1, Value: req.GetValue()}
@@ -48,7 +48,7 @@ func (e *elections) Proclaim(ctx context.Context, req *coordv1.ProclaimRequest) 
 	if err != nil {
 		return nil, err
 	}
-	if err := checkText(what, "value", req.GetValue(), election.MaxValue); err != nil {
+	if err := checkSize(what, "value", len(req.GetValue()), election.MaxValue); err != nil {
 		return nil, err
 	}
 	c.Op.Do, c.Op.Value = machine.DoProclaim, req.GetValue()

@@ -71,8 +71,8 @@ func (lines) HandleConn(context.Context, stats.ConnStats)                     {}
 // believed of whoever says so, and any gRPC client can: the limit is for honest clients, and
 // keeps nobody out who means harm.
 func enter(ctx context.Context, req any) (leave func(), err error) {
-	w, ok := req.(waiting)
-	if !ok || w.GetTry() || forwarded(ctx) {
+	_, waits := req.(waiting)
+	if q, ok := req.(queueing); !waits || ok && q.GetTry() || forwarded(ctx) {
 		return func() {}, nil
 	}
 	l, ok := ctx.Value(lineKey{}).(*line)

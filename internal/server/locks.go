@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
@@ -18,10 +17,7 @@ type locks struct {
 func (l *locks) Lock(ctx context.Context, req *coordv1.LockRequest) (*coordv1.LockResponse, error) {
 	what := "lock"
 	if names := req.GetNames(); len(names) > 0 {
-		what = about(what, names[0])
-		if len(names) > 1 {
-			what += fmt.Sprintf(" and %d more", len(names)-1)
-		}
+		what = aboutMore(what, names[0], len(names)-1)
 	}
 	c, err := callOf(what, req.GetLease(), req.GetRequestId())
 	if err != nil {

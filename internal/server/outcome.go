@@ -15,95 +15,104 @@ import (
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
-	"coordd.dev/lock"
 	"coordd.dev/raftstore"
 )
 
 // This file is the half of the table of errors.go that calls with request ids have.
 
-// anotherID ends what is said of every refusal that the machine made: it is what the id has
+// anotherID ends what is said of a refusal that the machine made: it is what the id has
 // become, so that asking again under it has the same answer for ever.
 const anotherID = ", under another request_id"
 
+// A refused outcome, as people and programs are told it.
+type unfit struct {
+	reason   coordv1.Reason
+	why      string // and what next
+	metadata map[string]string
+	details  []proto.Message
+}
+
 // refusedOutcome is the status of a call that the machine answered with something else
-// than what it asked for.
-func refusedOutcome(what string, c *machine.Call, o *outcome) error {
-	var reason coordv1.Reason
-	var why string // and what next
-	var more []proto.Message
-	value := map[string]string{metaValue: strconv.FormatInt(o.value, 10)}
-	var metadata map[string]string
-	switch o.code {
-	case park.Busy:
-		reason, why = coordv1.Reason_REASON_BUSY, "was not to be had when it was tried"
-		if d := o.description; d != nil { // of a retry the machine does not know it any more
-			why, more = "would wait"+inTheWay(d), []proto.Message{descriptionOf(d)}
-		}
-		why += "; ask again, or without try"
-	case park.TimedOut:
-		reason, why = coordv1.Reason_REASON_TIMED_OUT, "not to be had within the wait limit; ask again"
-	case park.Mismatch:
-		reason, metadata = coordv1.Reason_REASON_MISMATCH, value
-		why = fmt.Sprintf("it was made with limit %d; give that, or 0 for whatever it is", o.value)
-	case park.Over:
-		reason = coordv1.Reason_REASON_CALL_OVER
-		why = "the call of this request_id has ended, its hold released or its wait cancelled; ask again"
-	case park.Invalid:
-		reason, metadata, why = coordv1.Reason_REASON_INVALID, value, whyInvalid(&c.Op, o.value)
-	case park.NotFound:
-		reason, why = coordv1.Reason_REASON_NOT_FOUND, whyNotFound(&c.Op)
-	case park.Limit:
-		reason, metadata, value[metaLimit] = coordv1.Reason_REASON_LIMIT, value, "cluster"
-		why = fmt.Sprintf("the cluster has %d of these, as many as it can have; %s", o.value, afterLimit(&c.Op, o.value))
-	case park.Full:
-		reason, metadata, value[metaLimit] = coordv1.Reason_REASON_LIMIT, value, "calls"
-		why = fmt.Sprintf("the session has %d calls that wait or hold, as many as it can have; end some, then ask again", o.value)
-	case park.Granted, park.Done:
-		reason, why = coordv1.Reason_REASON_INVALID, "its request_id is that of another kind of call; ask again"
-	default:
+// than what it asked for. stored is what an object is now, for what the answer leaves out.
+func refusedOutcome(what string, c *machine.Call, o *outcome, stored func(park.Object) park.Traits) error {
+	u := unfitOf(&c.Op, o, stored)
+	if u.reason == coordv1.Reason_REASON_UNSPECIFIED {
 		return status.Errorf(codes.Internal, "%s: the machine answered %v", what, o.code)
 	}
-	return Error(reason, what+": "+why+anotherID, metadata, more...)
+	if u.reason != coordv1.Reason_REASON_CLOSED && u.reason != coordv1.Reason_REASON_CUT_SHORT {
+		u.why += anotherID // else no call of that kind will do
+	}
+	return Error(u.reason, what+": "+u.why, u.metadata, u.details...)
 }
 
-// afterLimit says what to do about a limit of the cluster. A semaphore's limit stays for good
-// (SEMANTICS E9), so that whoever waited for another to go would wait in vain; but there may
-// be as many waits.
-func afterLimit(op *machine.Op, value int64) string {
-	makes := op.Do == machine.DoResize
-	for _, a := range op.Wait.Arms {
-		makes = makes || a.Limit != 0
-	}
-	if makes && value == lock.MaxSemaphores {
-		return "semaphores keep their limits and do not go: use one that there is, or retry later"
-	}
-	return "retry later"
-}
-
-// whyInvalid says what only the machine can find wrong with an op: the rest was checked
-// before. value is the limit that it met.
-func whyInvalid(op *machine.Op, value int64) string {
-	switch op.Do {
-	case machine.DoWait:
-		return fmt.Sprintf("it asks for more than its limit in force, %d; resize it, or ask for less", value)
-	case machine.DoRelease:
-		return fmt.Sprintf("count is above the %d that the call holds, or it holds no permits; correct hold or count", value)
-	case machine.DoProclaim, machine.DoTransfer:
-		return "the call of leadership leads nothing; give the request_id of a Campaign"
+// unfitOf has the one line of each code.
+func unfitOf(op *machine.Op, o *outcome, stored func(park.Object) park.Traits) unfit {
+	value := map[string]string{metaValue: strconv.FormatInt(o.value, 10)}
+	switch o.code {
+	case park.Busy:
+		return busy(op, o)
+	case park.TimedOut:
+		return unfit{reason: coordv1.Reason_REASON_TIMED_OUT, why: whyTimedOut(op)}
+	case park.Mismatch:
+		return mismatch(op, o.value, stored)
+	case park.Over:
+		const why = "the call of this request_id has ended, its hold released or its wait cancelled; ask again"
+		return unfit{reason: coordv1.Reason_REASON_CALL_OVER, why: why}
+	case park.Invalid:
+		return unfit{coordv1.Reason_REASON_INVALID, whyInvalid(op, o.value), value, nil}
+	case park.NotFound:
+		return unfit{reason: coordv1.Reason_REASON_NOT_FOUND, why: whyNotFound(op)}
+	case park.Limit:
+		return limited(op, o.value)
+	case park.Full:
+		value[metaLimit] = "calls"
+		why := fmt.Sprintf("the session has %d calls that wait or hold, as many as it can have; end some, then ask again", o.value)
+		return unfit{coordv1.Reason_REASON_LIMIT, why, value, nil}
+	case park.Closed:
+		return unfit{coordv1.Reason_REASON_CLOSED, whyClosed(op, o.arm), armOf(op, o), nil}
+	case park.CutShort:
+		const why = "the count is zero because a session ended before it had settled what it added; " +
+			"find out what was left undone, and begin a round of another name"
+		return unfit{coordv1.Reason_REASON_CUT_SHORT, why, armOf(op, o), nil}
+	case park.Deadlock:
+		return deadlocked(o.cycle)
+	case park.Granted, park.Done:
+		const why = "its request_id is that of another kind of call; ask again"
+		return unfit{reason: coordv1.Reason_REASON_INVALID, why: why}
 	default:
-		return fmt.Sprintf("an argument breaks the limit %d; correct it", value)
+		return unfit{}
 	}
 }
 
-func whyNotFound(op *machine.Op) string {
-	switch op.Do {
-	case machine.DoWait:
-		return "there is none of that name, and no limit to make it with; give its limit"
-	case machine.DoTransfer:
-		return "the call of leadership does not lead, or that session has no candidate that waits; look who waits, then ask again"
-	default:
-		return "the call it is about holds nothing: it waits, has ended, or never was; ask under its own id what became of it, then again"
+// armOf says which arm an outcome is of, where there are several.
+func armOf(op *machine.Op, o *outcome) map[string]string {
+	if len(op.Wait.Arms) < 2 {
+		return nil
 	}
+	return map[string]string{metaArm: strconv.FormatUint(uint64(o.arm), 10)}
+}
+
+// busy is what is in the way of a try; of a retry the machine does not know it any more.
+func busy(op *machine.Op, o *outcome) unfit {
+	u := unfit{reason: coordv1.Reason_REASON_BUSY, why: "was not to be had when it was tried; ask again, or without try"}
+	switch d := o.description; {
+	case op.Do == machine.DoDelete:
+		u.why = fmt.Sprintf("it is used: %d hold it, wait for it or have something of it; have them end, then ask again", o.value)
+	case d != nil:
+		u.why = "would wait" + inTheWay(d) + "; ask again, or without try"
+		u.details = []proto.Message{descriptionOf(d)}
+	}
+	return u
+}
+
+// deadlocked tells of each party in a detail; of a retry nobody knows them any more.
+func deadlocked(cycle []machine.CycleWait) unfit {
+	u := unfit{reason: coordv1.Reason_REASON_DEADLOCK}
+	u.why = "each of those in a cycle would wait for the next, for ever; let go of what the others wait for, then ask again"
+	for i := range cycle {
+		u.details = append(u.details, cycleWaitOf(&cycle[i]))
+	}
+	return u
 }
 
 // mostNamed is how many holders a message names.
@@ -111,6 +120,13 @@ const mostNamed = 3
 
 // inTheWay reads ": held 2m by host-a pid 812 (billing), 3 ahead".
 func inTheWay(d *machine.Description) string {
+	switch d.On.Kind {
+	case park.KindChan:
+		return ": " + inAChannel(d)
+	case park.KindWaitGroup:
+		return fmt.Sprintf(": it counts %d", d.Held)
+	default:
+	}
 	var b strings.Builder
 	for i, h := range d.Holders {
 		switch {
@@ -129,6 +145,18 @@ func inTheWay(d *machine.Description) string {
 		fmt.Fprintf(&b, ", %d ahead", d.Waiting)
 	}
 	return b.String()
+}
+
+// inAChannel says what keeps a channel's senders or receivers.
+func inAChannel(d *machine.Description) string {
+	switch {
+	case !d.Stored:
+		return "there is no channel of that name yet"
+	case d.Limit == 0:
+		return "nobody is on its other side"
+	default:
+		return fmt.Sprintf("it has %d of %d elements, %d of them unacknowledged", d.Held, d.Limit, d.Unacked)
+	}
 }
 
 // partyName is in the words of the Go client's errors.

@@ -230,6 +230,20 @@ func (r *Replica) describe(on park.Object) *machine.Description {
 	return r.machine.Describe(on)
 }
 
+// traits are what an object is here.
+func (r *Replica) traits(on park.Object) park.Traits {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.Traits(on)
+}
+
+// read reads a map as it is here.
+func (r *Replica) read(c *machine.Read) machine.ReadResult {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.machine.Read(c)
+}
+
 // ended is when a change happened, by the local clock and at the latest. A node that has
 // started again applied its log later than that; then the cluster's clock knows better,
 // which does not count the time without a leader.

@@ -39,11 +39,8 @@ func permits(what string, req *coordv1.AcquireRequest) (park.Arm, error) {
 	if err := checkName(what, req.GetName()); err != nil {
 		return park.Arm{}, err
 	}
-	if err := checkCount(what, "count", req.GetCount()); err != nil {
+	if err := checkPermits(what, req.GetCount(), req.GetLimit()); err != nil {
 		return park.Arm{}, err
-	}
-	if limit := req.GetLimit(); limit < 0 || limit > lock.MaxPermits {
-		return park.Arm{}, invalid("%s: limit is %d; choose 1 to %d, or 0 for whatever it is", what, limit, lock.MaxPermits)
 	}
 	return park.Arm{
 		On: park.Object{Kind: park.KindSemaphore, Name: req.GetName()},
