@@ -46,6 +46,13 @@ func New() (*Gateway, error) {
 		coordv1.RegisterLockServiceHandlerClient(ctx, mux, v1.NewLockServiceClient(g.lines)),
 		coordv1.RegisterSemaphoreServiceHandlerClient(ctx, mux, v1.NewSemaphoreServiceClient(g.lines)),
 		coordv1.RegisterElectionServiceHandlerClient(ctx, mux, v1.NewElectionServiceClient(g.lines)),
+		coordv1.RegisterChannelServiceHandlerClient(ctx, mux, v1.NewChannelServiceClient(g.lines)),
+		coordv1.RegisterWaitGroupServiceHandlerClient(ctx, mux, v1.NewWaitGroupServiceClient(g.lines)),
+		coordv1.RegisterOnceServiceHandlerClient(ctx, mux, v1.NewOnceServiceClient(g.lines)),
+		coordv1.RegisterCondServiceHandlerClient(ctx, mux, v1.NewCondServiceClient(g.lines)),
+		coordv1.RegisterMapServiceHandlerClient(ctx, mux, v1.NewMapServiceClient(g.lines)),
+		coordv1.RegisterSelectServiceHandlerClient(ctx, mux, v1.NewSelectServiceClient(g.lines)),
+		coordv1.RegisterObjectServiceHandlerClient(ctx, mux, v1.NewObjectServiceClient(g.lines)),
 		coordv1.RegisterInspectServiceHandlerClient(ctx, mux, v1.NewInspectServiceClient(g.lines)),
 		coordv1.RegisterClusterServiceHandlerClient(ctx, mux, v1.NewClusterServiceClient(g.lines)),
 	); err != nil {

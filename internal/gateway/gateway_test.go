@@ -110,6 +110,25 @@ var paths = map[string]string{
 	"ElectionService/Resign":             "POST /v1/elections:resign",
 	"ElectionService/TransferLeadership": "POST /v1/elections:transfer",
 	"ElectionService/GetLeader":          "GET /v1/elections:leader?name=x",
+	"ChannelService/Send":                "POST /v1/channels:send",
+	"ChannelService/Receive":             "POST /v1/channels:receive",
+	"ChannelService/Acknowledge":         "POST /v1/channels:acknowledge",
+	"ChannelService/GiveBack":            "POST /v1/channels:giveback",
+	"ChannelService/CloseChannel":        "POST /v1/channels:close",
+	"WaitGroupService/Add":               "POST /v1/waitgroups:add",
+	"WaitGroupService/Wait":              "POST /v1/waitgroups:wait",
+	"OnceService/Begin":                  "POST /v1/onces:begin",
+	"OnceService/Complete":               "POST /v1/onces:complete",
+	"OnceService/Abandon":                "POST /v1/onces:abandon",
+	"CondService/AwaitSignal":            "POST /v1/conds:await",
+	"CondService/Signal":                 "POST /v1/conds:signal",
+	"CondService/Broadcast":              "POST /v1/conds:broadcast",
+	"MapService/Load":                    "GET /v1/maps:load?name=x&key=aw%3D%3D",
+	"MapService/Range":                   "GET /v1/maps:range?name=x",
+	"MapService/Update":                  "POST /v1/maps:update",
+	"SelectService/Select":               "POST /v1/objects:select",
+	"SelectService/LockAll":              "POST /v1/objects:lockall",
+	"ObjectService/DeleteObject":         "POST /v1/objects:delete",
 	"InspectService/ListObjects":         "GET /v1/objects",
 	"InspectService/DescribeObject":      "GET /v1/objects:describe?kind=lock&name=x",
 	"InspectService/ExplainObject":       "GET /v1/objects:explain?kind=KIND_LOCK&name=x",
@@ -122,7 +141,10 @@ func TestPaths(t *testing.T) {
 	g := serve(t, nil)
 	for _, file := range []protoreflect.FileDescriptor{
 		coordv1.File_coord_v1_session_proto, coordv1.File_coord_v1_lock_proto, coordv1.File_coord_v1_semaphore_proto,
-		coordv1.File_coord_v1_election_proto, coordv1.File_coord_v1_inspect_proto, coordv1.File_coord_v1_cluster_proto,
+		coordv1.File_coord_v1_election_proto, coordv1.File_coord_v1_channel_proto, coordv1.File_coord_v1_waitgroup_proto,
+		coordv1.File_coord_v1_once_proto, coordv1.File_coord_v1_cond_proto, coordv1.File_coord_v1_map_proto,
+		coordv1.File_coord_v1_select_proto, coordv1.File_coord_v1_object_proto,
+		coordv1.File_coord_v1_inspect_proto, coordv1.File_coord_v1_cluster_proto,
 	} {
 		service := file.Services().Get(0)
 		for i := range service.Methods().Len() {
