@@ -23,10 +23,11 @@ type Summary struct {
 	Holder  *Party // the first; nil if nobody holds it
 	Holders int64  // up to 100 are counted
 	Waiting int64
+	Stored  bool // as of a Description
 	Traits  park.Traits
 }
 
-// list lists objects that are held, waited for, or kept for their limit.
+// list lists objects that are held, waited for, or have something stored.
 func (m *Machine) list(l *List) ObjectList {
 	out := ObjectList{Index: m.index, Revision: m.revision}
 	limit, told := min(max(l.Max, 1), maxListed), 0
@@ -74,7 +75,7 @@ func (m *Machine) first(from park.Object) (on park.Object, ok bool) {
 
 func (m *Machine) summary(on park.Object) Summary {
 	d := m.describe(on, 1, 0)
-	s := Summary{On: on, Waiting: d.Waiting, Traits: d.Traits}
+	s := Summary{On: on, Waiting: d.Waiting, Stored: d.Stored, Traits: d.Traits}
 	if len(d.Holders) > 0 {
 		s.Holder = &d.Holders[0]
 	}

@@ -83,7 +83,7 @@ func (m *model) list(l *machine.List) {
 	}
 	for _, on := range all {
 		d := m.description(on, 1_000, 0)
-		s := machine.Summary{On: on, Holders: int64(len(d.Holders)), Waiting: d.Waiting, Traits: d.Traits}
+		s := machine.Summary{On: on, Holders: int64(len(d.Holders)), Waiting: d.Waiting, Stored: d.Stored, Traits: d.Traits}
 		if first := m.description(on, 1, 0); len(first.Holders) > 0 {
 			s.Holder = &first.Holders[0]
 		}

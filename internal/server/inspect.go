@@ -91,6 +91,7 @@ func objectsOf(list machine.ObjectList) *coordv1.ListObjectsResponse {
 		summary := &coordv1.ObjectSummary{
 			Kind: coordv1.Kind(s.On.Kind), Name: s.On.Name,
 			Holders: s.Holders, Waiting: s.Waiting, Limit: s.Traits.Limit, Held: s.Traits.Held,
+			State: coordv1.ObjectState(s.Traits.State), Stored: s.Stored,
 		}
 		if s.Holder != nil {
 			summary.Holder = partyOf(s.Holder)

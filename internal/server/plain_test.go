@@ -23,6 +23,13 @@ type plain struct {
 	locks      coordv1.LockServiceClient
 	semaphores coordv1.SemaphoreServiceClient
 	elections  coordv1.ElectionServiceClient
+	channels   coordv1.ChannelServiceClient
+	waitGroups coordv1.WaitGroupServiceClient
+	onces      coordv1.OnceServiceClient
+	conds      coordv1.CondServiceClient
+	maps       coordv1.MapServiceClient
+	selects    coordv1.SelectServiceClient
+	objects    coordv1.ObjectServiceClient
 }
 
 // openPlain opens a session that outlives every test but those of expiry.
@@ -53,6 +60,13 @@ func (p *plain) via(conn grpc.ClientConnInterface) *plain {
 		locks:      coordv1.NewLockServiceClient(conn),
 		semaphores: coordv1.NewSemaphoreServiceClient(conn),
 		elections:  coordv1.NewElectionServiceClient(conn),
+		channels:   coordv1.NewChannelServiceClient(conn),
+		waitGroups: coordv1.NewWaitGroupServiceClient(conn),
+		onces:      coordv1.NewOnceServiceClient(conn),
+		conds:      coordv1.NewCondServiceClient(conn),
+		maps:       coordv1.NewMapServiceClient(conn),
+		selects:    coordv1.NewSelectServiceClient(conn),
+		objects:    coordv1.NewObjectServiceClient(conn),
 	}
 }
 
