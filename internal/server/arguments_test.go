@@ -170,6 +170,12 @@ func TestHostileArguments(t *testing.T) {
 			return err
 		},
 	}
+	wantAllInvalid(t, tests)
+}
+
+// wantAllInvalid wants each to be refused in words, without an effect.
+func wantAllInvalid(t *testing.T, tests map[string]func(p *plain) error) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		n := leading(t)
 		for what, test := range tests {

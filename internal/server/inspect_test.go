@@ -256,6 +256,33 @@ func TestListObjects(t *testing.T) {
 	})
 }
 
+// A list says of a channel whether it is made, and how full it is.
+func TestListOfChannels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		p := openPlain(t, n.conn)
+		p.mustSend("1", "one", 3)
+		if err := p.closeChannel("2"); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _ = p.channels.Receive(t.Context(), &coordv1.ReceiveRequest{Lease: p.lease, RequestId: "3", Name: "d"})
+		}()
+		synctest.Wait()
+		list, err := inspector(n).ListObjects(t.Context(), &coordv1.ListObjectsRequest{Kind: coordv1.Kind_KIND_CHAN})
+		if err != nil || len(list.GetObjects()) != 2 {
+			t.Fatal(list, err)
+		}
+		c, d := list.GetObjects()[0], list.GetObjects()[1]
+		if !c.GetStored() || c.GetLimit() != 3 || c.GetHeld() != 1 || c.GetState() != coordv1.ObjectState_OBJECT_STATE_CHANNEL_CLOSED {
+			t.Errorf("made: %v", c)
+		}
+		if d.GetStored() || d.GetWaiting() != 1 {
+			t.Errorf("waited for: %v", d)
+		}
+	})
+}
+
 func TestDescribeAndExplain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := leading(t)
