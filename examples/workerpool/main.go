@@ -3,7 +3,7 @@
 //	go run ./examples/workerpool
 //
 // Three workers receive from one channel, each job with acknowledgement. Worker w2 is killed
-// (SIGKILL) in the middle of a job. When its lease of 2 s is over the job is at the head of
+// (SIGKILL) in the middle of a job. When its lease of 3 s is over the job is at the head of
 // the channel again, and one of the others does it. The channel is closed when all jobs are
 // in it, and a worker ends when nothing is left that could come back.
 //
@@ -24,7 +24,7 @@ import (
 const (
 	jobs     = 12
 	capacity = 4 // the feeder waits when so many are not acknowledged
-	ttl      = 2 * time.Second
+	ttl      = 3 * time.Second
 	takes    = 300 * time.Millisecond
 )
 
@@ -47,6 +47,7 @@ func hire(ctx context.Context, p stage.Part) error {
 		return err
 	}
 	defer c.Close()
+	p.Say("looks for work")
 	return work(ctx, c, p, func(ctx context.Context, _ job) error {
 		t := time.NewTimer(takes) // real work takes its time, and stops when it has to
 		defer t.Stop()
@@ -69,6 +70,9 @@ func tell(ctx context.Context, s *stage.Stage) error {
 	for _, name := range []string{"w1", "w2", "w3"} {
 		w, err := s.Start(ctx, "worker", name)
 		if err != nil {
+			return err
+		}
+		if _, err := w.Await(ctx, "looks"); err != nil {
 			return err
 		}
 		workers = append(workers, w)
