@@ -17,7 +17,7 @@ import (
 // 4,096 entries and 512 KiB. It stays until [Client.Delete].
 //
 // Each method is a call to the cluster, linearizable. A program that reads much more than is
-// written follows the map instead ([Map.Watch]).
+// written follows the map instead ([Map.Watch]), or takes what may be old ([Map.LoadStale]).
 type Map[K comparable, V any] struct {
 	_ noCopy
 	table
@@ -261,7 +261,7 @@ func (m *Map[K, V]) two(ctx context.Context, what string, verb coordv1.MapVerb, 
 
 // do is an op upon the map.
 func (m *table) do(ctx context.Context, what string, op *coordv1.MapOp) (*coordv1.Outcome, error) {
-	if err := errors.Join(checkName(m.ref.Name), checkCodec(m.codec)); err != nil {
+	if err := m.check(); err != nil {
 		return nil, fmt.Errorf("%s%s: %w", what, m.ref, err)
 	}
 	op.Name, op.Codec = m.ref.Name, m.codec.Name()
@@ -271,5 +271,8 @@ func (m *table) do(ctx context.Context, what string, op *coordv1.MapOp) (*coordv
 	}
 	return m.courier.ask(ctx, what+m.ref.String(), class, &coordv1.Op{Op: &coordv1.Op_MapOp{MapOp: op}})
 }
+
+// check says what is wrong with the handle.
+func (m *table) check() error { return errors.Join(checkName(m.ref.Name), checkCodec(m.codec)) }
 
 func (m *table) forever(f func(ctx context.Context) error) { m.courier.forever(m.ref, f) }

@@ -102,7 +102,7 @@ func (r *refused) index() uint64 {
 // final reports whether asking again, here or elsewhere, would bring the same.
 func (r *refused) final() bool {
 	switch r.reason {
-	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_FOUND:
+	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_FOUND, coordv1.Reason_REASON_MISMATCH:
 		return true
 	case coordv1.Reason_REASON_UNSPECIFIED:
 		return status.Code(r.cause) == codes.Unimplemented
