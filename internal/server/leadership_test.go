@@ -201,6 +201,7 @@ func TestNoLeader(t *testing.T) {
 		"lost it": func(t *testing.T) *node {
 			n := leading(t)
 			n.engine.follow("")
+			synctest.Wait() // until it knows
 			return n
 		},
 	}
