@@ -32,7 +32,8 @@ const (
 //
 // Every call that takes or changes something has a request id, 1 to 128 bytes, unique in
 // its session. The same id again is a retry, whatever else is in it: it joins the call that
-// waits, or gets the answer that the call had. The last 128 calls that ended are remembered.
+// waits, or gets the answer that the call had. The last 128 calls that ended are remembered,
+// fewer if what they received is above 4 MiB together.
 // A refusal is an answer too: to try again, use another id; but not INVALID and LIMIT of what
 // the node itself refuses, nor NO_LEADER, STOPPING and OVERLOADED, which are no answers. An
 // RPC that ends before its answer ends nothing else: the call goes on until its wait limit,
@@ -82,7 +83,8 @@ func (c *lockServiceClient) Unlock(ctx context.Context, in *UnlockRequest, opts 
 //
 // Every call that takes or changes something has a request id, 1 to 128 bytes, unique in
 // its session. The same id again is a retry, whatever else is in it: it joins the call that
-// waits, or gets the answer that the call had. The last 128 calls that ended are remembered.
+// waits, or gets the answer that the call had. The last 128 calls that ended are remembered,
+// fewer if what they received is above 4 MiB together.
 // A refusal is an answer too: to try again, use another id; but not INVALID and LIMIT of what
 // the node itself refuses, nor NO_LEADER, STOPPING and OVERLOADED, which are no answers. An
 // RPC that ends before its answer ends nothing else: the call goes on until its wait limit,
