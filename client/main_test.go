@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// Each is a program on a cluster; -rapid.checks says otherwise.
-	if err := flag.Set("rapid.checks", "40"); err != nil {
+	if err := flag.Set("rapid.checks", "30"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m,
