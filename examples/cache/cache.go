@@ -23,6 +23,7 @@ type cache struct {
 	read     func(ctx context.Context, key string) (row, error)
 
 	mu      sync.Mutex
+	began   chan struct{}    // closed when it has heard what there was to hear
 	session client.SessionID // in which it has heard all changes; "" while it may miss some
 	known   map[string]int64 // the latest versions that it has heard of
 	rows    map[string]row   // none of them older; none while session is ""
@@ -31,11 +32,12 @@ type cache struct {
 func newCache(c *client.Client, p stage.Part, read func(context.Context, string) (row, error)) *cache {
 	return &cache{
 		client: c, versions: newVersions(c, p), read: read,
-		known: make(map[string]int64), rows: make(map[string]row),
+		began: make(chan struct{}), known: make(map[string]int64), rows: make(map[string]row),
 	}
 }
 
-// start follows the versions until stop, which waits for the end of that.
+// start follows the versions until stop, which waits for the end of that. It returns when it
+// has caught up, or ctx has ended.
 func (s *cache) start(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var following sync.WaitGroup
@@ -45,6 +47,10 @@ func (s *cache) start(ctx context.Context) (stop func()) {
 			s.drop()
 		}
 	})
+	select {
+	case <-s.began:
+	case <-ctx.Done():
+	}
 	return func() {
 		cancel()
 		following.Wait()
@@ -76,6 +82,11 @@ func (s *cache) hears(session client.SessionID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session = session
+	select {
+	case <-s.began:
+	default:
+		close(s.began)
+	}
 }
 
 func (s *cache) changed(key string, version int64) {

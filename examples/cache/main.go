@@ -84,7 +84,7 @@ func readerRole(ctx context.Context, p stage.Part) error {
 			return err
 		}
 		if r.Value != last {
-			p.Say("the lamp costs %s (looked %d times since the last price)", r.Value, looks)
+			p.Say("the lamp costs %s (after %d looks at the one before)", r.Value, looks)
 			last, looks = r.Value, 0
 		}
 		select {

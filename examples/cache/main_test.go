@@ -39,9 +39,7 @@ func part() stage.Part { return stage.Part{Run: "test"} }
 // open is a cache that hears of changes.
 func open(t *testing.T, cluster *coordtest.Cluster, d *table) (s *cache, stop func()) {
 	s = newCache(cluster.Dial(client.WithTTL(ttl)), part(), d.read)
-	stop = s.start(t.Context())
-	synctest.Wait()
-	return s, stop
+	return s, s.start(t.Context())
 }
 
 func (s *cache) heardOf() int64 {
@@ -175,5 +173,8 @@ func TestStory(t *testing.T) {
 				t.Errorf("reader %s does not see the price of %s:\n%s", reader, price, got)
 			}
 		}
+	}
+	if n := strings.Count(got, "database: reads lamp"); n > 2*3 {
+		t.Errorf("three rows are read %d times:\n%s", n, got)
 	}
 }

@@ -114,7 +114,7 @@ func story(ctx context.Context, s *stage.Stage) error {
 	if err := first.Kill(); err != nil {
 		return err
 	}
-	if _, err := second.Await(ctx, "v2: everybody"); err != nil {
+	if _, err := second.Await(ctx, "v2: complete"); err != nil {
 		return err
 	}
 	s.Say("v3 is there")

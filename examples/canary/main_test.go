@@ -115,7 +115,7 @@ func TestKilledAtEveryDecision(t *testing.T) {
 				rounds++
 			}
 		}
-		if rounds < 8 {
+		if rounds < 16 {
 			t.Errorf("only %d rounds", rounds)
 		}
 		end()
@@ -158,8 +158,8 @@ func TestCutOff(t *testing.T) {
 func TestStory(t *testing.T) {
 	got := stagetest.Play(t)
 	for _, line := range []string{
-		"operator-a: v2: 25%\n", "operator-b: leads\n", "operator-b: v2: 50%\n", "operator-b: v2: everybody has it\n",
-		"operator-b: v3: 5%\n", "operator-b: v3: taken back: ",
+		"operator-a: v2: 25%, since 0 of ", "operator-b: leads\n", "operator-b: v2: 50%, since 0 of ", "operator-b: v2: complete, since 0 of ",
+		"operator-b: v3: 5%\n", "operator-b: v3: taken back, since ",
 	} {
 		if !strings.Contains(got, line) {
 			t.Errorf("it does not say %q:\n%s", line, got)

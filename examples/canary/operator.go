@@ -68,12 +68,17 @@ func (o *operator) decide(ctx context.Context, term client.Token) error {
 			return nil
 		}
 	}
-	o.part.Say("%s", next)
+	o.part.Say("decides: %s", next)
 	swapped, err := o.rollouts.CompareAndSwapContext(ctx, service, r, next)
-	if err == nil && !swapped {
+	switch {
+	case err != nil:
+		return err
+	case swapped:
+		o.part.Say("%s", next)
+	default:
 		o.part.Say("somebody else was first: looks again")
 	}
-	return err
+	return nil
 }
 
 func (o *operator) read(ctx context.Context) (counts []count, err error) {

@@ -15,8 +15,8 @@ type rollout struct {
 	Version string       `json:"version"`
 	Stage   int          `json:"stage"` // index of stages
 	State   state        `json:"state,omitempty"`
-	Why     string       `json:"why,omitempty"`
-	Term    client.Token `json:"term"` // of the operator whose it is
+	Why     string       `json:"why,omitempty"` // it is so
+	Term    client.Token `json:"term"`          // of the operator whose it is
 }
 
 type state string
@@ -65,11 +65,14 @@ func (r rollout) judged(counts []count) rollout {
 			served, failed = served+n.Served, failed+n.Failed
 		}
 	}
+	bad := served >= few && failed*100 > served*tooMany
+	if r.State != rising || !bad && served < enough {
+		return r
+	}
+	r.Why = fmt.Sprintf("%d of %d failed", failed, served)
 	switch {
-	case r.State != rising:
-	case served >= few && failed*100 > served*tooMany:
-		r.State, r.Why = takenBack, fmt.Sprintf("%d of %d failed", failed, served)
-	case served < enough:
+	case bad:
+		r.State = takenBack
 	case r.Stage == len(stages())-1:
 		r.State = complete
 	default:
@@ -79,12 +82,12 @@ func (r rollout) judged(counts []count) rollout {
 }
 
 func (r rollout) String() string {
-	switch r.State {
-	case takenBack:
-		return fmt.Sprintf("%s: taken back: %s", r.Version, r.Why)
-	case complete:
-		return r.Version + ": everybody has it"
-	default:
-		return fmt.Sprintf("%s: %d%%", r.Version, r.percent())
+	is := fmt.Sprintf("%s: %d%%", r.Version, r.percent())
+	switch {
+	case r.State != rising:
+		is = fmt.Sprintf("%s: %s", r.Version, r.State)
+	case r.Why == "":
+		return is
 	}
+	return is + ", since " + r.Why
 }

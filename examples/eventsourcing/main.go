@@ -63,7 +63,7 @@ func auditorRole(ctx context.Context, p stage.Part) error {
 			}
 			var amount int
 			at, amount = b.of("ann") // which may be later
-			p.Say("after %d events ann has %d", at, amount)
+			p.Say("after event %d ann has %d", at, amount)
 		}
 	})
 }
@@ -101,7 +101,7 @@ func story(ctx context.Context, s *stage.Stage) error {
 	if err != nil {
 		return err
 	}
-	if _, err := first.Await(ctx, "after 1 events"); err != nil {
+	if _, err := first.Await(ctx, "after event 1 "); err != nil {
 		return err
 	}
 	var tellers []*stage.Process
@@ -129,7 +129,7 @@ func story(ctx context.Context, s *stage.Stage) error {
 	if err != nil {
 		return err
 	}
-	_, err = second.Await(ctx, "after 4 events ann has 10")
+	_, err = second.Await(ctx, "after event 4 ann has 10")
 	return err
 }
 

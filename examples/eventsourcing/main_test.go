@@ -140,7 +140,7 @@ func TestStory(t *testing.T) {
 	if n := strings.Count(got, ": pays 30"); n != 3 {
 		t.Errorf("30 of 100 are paid %d times:\n%s", n, got)
 	}
-	if !strings.Contains(got, "auditor-2: after 4 events ann has 10\n") {
+	if !strings.Contains(got, "auditor-2: after event 4 ann has 10\n") {
 		t.Errorf("the auditor does not say what is left:\n%s", got)
 	}
 }

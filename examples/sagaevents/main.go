@@ -67,7 +67,7 @@ func customer(ctx context.Context, p stage.Part) error {
 	if err != nil {
 		return err
 	}
-	p.Say("it is %s %s", end.What, end.Why)
+	p.Say("it is %s", end)
 	return nil
 }
 

@@ -101,7 +101,7 @@ func check(t *testing.T, c *client.Client, want map[string][]fact) {
 func TestStory(t *testing.T) {
 	got := stagetest.Play(t)
 	for _, line := range []string{
-		"ann: it is completed", "payment: bob: refunded", "bob: it is cancelled so many are not left",
+		"ann: it is completed", "payment: bob: refunded", "bob: it is cancelled: so many are not left",
 		"payment is killed", "payment-2: eve: refunded", "eve: it is cancelled",
 	} {
 		if !strings.Contains(got, line) {

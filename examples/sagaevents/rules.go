@@ -26,6 +26,13 @@ type event struct {
 // key is the same however often the event comes.
 func (e event) key() string { return e.Order + ": " + string(e.What) }
 
+func (e event) String() string {
+	if e.Why != "" {
+		return string(e.What) + ": " + e.Why
+	}
+	return string(e.What)
+}
+
 // A rule is what a service does when it hears of a fact, and who hears of that.
 type rule struct {
 	does  func(event) event

@@ -68,7 +68,7 @@ func (s *service) react(ctx context.Context, e event) error {
 	if again {
 		note = ", as before"
 	}
-	s.part.Say("%s: %s%s", did.Order, did.What, note)
+	s.part.Say("%s: %s%s", did.Order, did, note)
 	to, ok := r.tells[did.What]
 	if !ok {
 		return nil

@@ -45,7 +45,7 @@ func place(ctx context.Context, c *client.Client, p stage.Part, o order) (saga, 
 	if err != nil {
 		return saga{}, fmt.Errorf("await order: %w", err)
 	}
-	p.Say("the order is %s %s", end.State, end.Why)
+	p.Say("the order is %s", end)
 	return end, sagas.DeleteContext(ctx, p.Name)
 }
 

@@ -122,7 +122,7 @@ func TestStory(t *testing.T) {
 	}
 	got := stagetest.Play(t)
 	for _, line := range []string{
-		"ann: the order is done", "bob: the order is undone no 9 lamps are left", "payment: bob: refund: done",
+		"ann: the order is done", "bob: the order is undone: no 9 lamps are left", "payment: bob: refund: done",
 		"order of eve: asks payment to charge", "orchestrator-b: leads", "eve: the order is done",
 	} {
 		if !strings.Contains(got, line) {

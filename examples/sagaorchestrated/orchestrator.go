@@ -100,7 +100,7 @@ func (o *orchestrator) lead(ctx context.Context, term client.Token, id string, s
 		}
 		s = next
 	}
-	o.part.Say("order of %s: %s", id, s.State)
+	o.part.Say("order of %s: %s", id, s)
 	return nil
 }
 

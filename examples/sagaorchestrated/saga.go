@@ -35,6 +35,13 @@ const (
 
 func (s saga) over() bool { return s.State == done || s.State == undone }
 
+func (s saga) String() string {
+	if s.Why != "" {
+		return string(s.State) + ": " + s.Why
+	}
+	return string(s.State)
+}
+
 // A step is what one service does, and what undoes it.
 type step struct{ service, do, undo string }
 
