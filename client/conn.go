@@ -47,6 +47,7 @@ type conn struct {
 	closed   bool
 	current  *link         // nil: it has to be searched for
 	hint     string        // where the leader was last said to be
+	of       string        // the cluster's id, as the last link's node said; "" before the first
 	search   *search       // asked for, or nil
 	found    chan struct{} // closed and made anew when a link is found
 
@@ -174,8 +175,16 @@ func (c *conn) runSearch(ctx context.Context) {
 // use makes l the current link. mu is held.
 func (c *conn) use(l *link) {
 	c.current = l
+	c.of = l.cluster
 	close(c.found)
 	c.found = make(chan struct{})
+}
+
+// cluster is the id of the cluster, as the node said that was found last.
+func (c *conn) cluster() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.of
 }
 
 // queue waits until a session may take up its stream; dequeue follows it.

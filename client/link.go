@@ -40,6 +40,7 @@ type link struct {
 	dialled atomic.Pointer[error] // the last error of the dialler
 	leads   bool                  // it led when it was chosen
 	around  string                // else: the leader that could not be reached then
+	cluster string                // as the node said when it was chosen
 }
 
 // stale reports whether there is a better link to use, by what the node says now.

@@ -61,7 +61,7 @@ func (c *conn) find(ctx context.Context, hint string) (*link, error) {
 		}
 		return leader, nil
 	case f.via != nil:
-		f.via.link.around = f.via.status.GetLeaderAddress()
+		f.via.link.around, f.via.link.cluster = f.via.status.GetLeaderAddress(), f.via.status.GetClusterId()
 		return f.via.link, nil
 	}
 	return nil, f.err()
@@ -115,6 +115,7 @@ func (f *finder) await(ctx context.Context) *link {
 			f.faults[p.addr] = p.link.fault(p.err)
 			p.link.close()
 		case p.status.GetLeading():
+			p.link.cluster = p.status.GetClusterId()
 			return p.link
 		default:
 			f.follow(ctx, p)
