@@ -133,6 +133,7 @@ var paths = map[string]string{
 	"InspectService/DescribeObject":      "GET /v1/objects:describe?kind=lock&name=x",
 	"InspectService/ExplainObject":       "GET /v1/objects:explain?kind=KIND_LOCK&name=x",
 	"InspectService/GetHistory":          "GET /v1/objects:history?kind=lock&name=x",
+	"InspectService/GetWaitGraph":        "GET /v1/objects:waits?kind=lock&name=x",
 	"InspectService/Watch":               "GET /v1/objects:watch?kind=lock&name=x",
 	"ClusterService/Status":              "GET /v1/status",
 }

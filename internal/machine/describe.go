@@ -37,7 +37,8 @@ type Party struct {
 	Trace   string
 	Token   park.Token
 	Shared  bool
-	Prio    int32 // of a waiter
+	Prio    int32     // of a waiter
+	Side    park.Side // likewise
 	N       int64
 	For     int64 // nanoseconds of the cluster clock
 	Renewed int64 // since its session was renewed, nanoseconds
@@ -98,6 +99,7 @@ func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
 		told += p.size()
 	}
 	slices.SortStableFunc(d.Holders, func(a, b Party) int { return cmp.Compare(b.For, a.For) })
+	met := make(map[park.ID]bool) // used to look up only
 	for id, w := range m.lot.Queue(on) {
 		if len(d.Waiters) == waiters || told > maxTold {
 			break
@@ -105,6 +107,8 @@ func (m *Machine) describe(on park.Object, holders, waiters int) *Description {
 		p := m.party(id, w.Terms, w.Since)
 		a := w.Arms[armOf(w.Arms, on)]
 		p.Shared, p.N, p.Prio = a.Shared, a.N, w.Prio
+		p.Side = sideOf(w.Arms, on, met[id])
+		met[id] = true
 		if on.Kind == park.KindElection {
 			p.Value = a.Value
 		}
@@ -129,6 +133,20 @@ func (m *Machine) tenants(on park.Object) iter.Seq2[park.ID, park.Arm] {
 // armOf is the first arm that is on an object, -1 if none is.
 func armOf(arms []park.Arm, on park.Object) int {
 	return slices.IndexFunc(arms, func(a park.Arm) bool { return a.On == on })
+}
+
+// sideOf is the queue on which one who waits for an object stands, first or again.
+func sideOf(arms []park.Arm, on park.Object, again bool) park.Side {
+	first, last := park.Recv, park.Alone
+	for _, a := range arms {
+		if a.On == on {
+			first, last = min(first, a.Side), max(last, a.Side)
+		}
+	}
+	if again {
+		return last
+	}
+	return first
 }
 
 func (p *Party) size() int { return len(p.Who) + len(p.Note) + len(p.Value) }

@@ -126,14 +126,17 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 		}
 	}
 	slices.SortStableFunc(d.Holders, func(a, b machine.Party) int { return cmp.Compare(b.For, a.For) })
-	for _, c := range m.queues(on) {
-		if len(d.Waiters) < waiters {
-			i := slices.IndexFunc(c.arms, func(a park.Arm) bool { return a.On == on })
-			p := m.party(c, c.arms[i])
-			if p.Prio = c.prio; on.Kind == park.KindElection {
-				p.Value = c.arms[i].Value
+	for _, side := range []park.Side{park.Alone, park.Send, park.Recv} {
+		for _, c := range m.stand(on, side) {
+			if len(d.Waiters) < waiters {
+				i := slices.IndexFunc(c.arms, func(a park.Arm) bool { return a.On == on })
+				p := m.party(c, c.arms[i])
+				p.Side = side
+				if p.Prio = c.prio; on.Kind == park.KindElection {
+					p.Value = c.arms[i].Value
+				}
+				d.Waiters = append(d.Waiters, p)
 			}
-			d.Waiters = append(d.Waiters, p)
 		}
 	}
 	return d
@@ -142,11 +145,16 @@ func (m *model) description(on park.Object, holders, waiters int) machine.Descri
 // queues is who waits on an object, one side after the other. Who stands on two comes twice.
 func (m *model) queues(on park.Object) (q []*modelCall) {
 	for _, side := range []park.Side{park.Alone, park.Send, park.Recv} {
-		q = append(q, slices.DeleteFunc(m.queue(on), func(c *modelCall) bool {
-			return !slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on && a.Side == side })
-		})...)
+		q = append(q, m.stand(on, side)...)
 	}
 	return q
+}
+
+// stand is who waits on one side of an object.
+func (m *model) stand(on park.Object, side park.Side) []*modelCall {
+	return slices.DeleteFunc(m.queue(on), func(c *modelCall) bool {
+		return !slices.ContainsFunc(c.arms, func(a park.Arm) bool { return a.On == on && a.Side == side })
+	})
 }
 
 func (m *model) party(c *modelCall, a park.Arm) machine.Party {

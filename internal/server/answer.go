@@ -198,6 +198,7 @@ func partyOf(p *machine.Party) *coordv1.Party {
 		Renewed:   durationOf(p.Renewed),
 		Ttl:       durationOf(p.TTL),
 		TraceId:   traceID(p.Trace),
+		Side:      coordv1.Side(p.Side),
 	}
 	if p.Delayed != 0 {
 		out.Delayed = durationOf(p.Delayed)

@@ -28,6 +28,8 @@ const (
 	historyDefault = 20
 	historyMost    = 1_000
 	explainedHolds = 100 // that expected waits are taken from
+	graphDefault   = 1_000
+	graphMost      = 4_096 // edges
 )
 
 // inspect implements coordv1.InspectServiceServer.
@@ -173,12 +175,21 @@ func (i *inspect) ExplainObject(ctx context.Context, req *coordv1.ExplainObjectR
 		P90:     durationpb.New(past[(9*len(past)-1)/10]),
 		Longest: durationpb.New(past[len(past)-1]),
 	}
+	if !inTurn(on.Kind) {
+		return out, nil
+	}
 	waits := expectedWaits(d, median)
 	for _, wait := range waits {
 		out.ExpectedWaits = append(out.ExpectedWaits, durationpb.New(wait))
 	}
 	out.ExpectedWaits, out.ExpectedWaitOfNext = out.ExpectedWaits[:len(waits)-1], out.ExpectedWaits[len(waits)-1]
 	return out, nil
+}
+
+// inTurn reports whether who waits for an object of the kind gets it when holds of it end, and
+// by nothing else.
+func inTurn(k park.Kind) bool {
+	return k == park.KindLock || k == park.KindSemaphore || k == park.KindElection
 }
 
 // holdTimes are how long holds lasted, the shortest first.

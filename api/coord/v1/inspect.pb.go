@@ -103,6 +103,62 @@ func (EndReason) EnumDescriptor() ([]byte, []int) {
 	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{0}
 }
 
+// WaitGraphEdgeType says what an edge is.
+type WaitGraphEdgeType int32
+
+const (
+	WaitGraphEdgeType_WAIT_GRAPH_EDGE_TYPE_UNSPECIFIED WaitGraphEdgeType = 0
+	// From a wait to who holds what it wants.
+	WaitGraphEdgeType_WAIT_GRAPH_EDGE_TYPE_HELD WaitGraphEdgeType = 1
+	// From a wait to the one that stands next before it.
+	WaitGraphEdgeType_WAIT_GRAPH_EDGE_TYPE_AHEAD WaitGraphEdgeType = 2
+	// From a hold to a wait until whose end it is kept.
+	WaitGraphEdgeType_WAIT_GRAPH_EDGE_TYPE_KEPT WaitGraphEdgeType = 3
+)
+
+// Enum value maps for WaitGraphEdgeType.
+var (
+	WaitGraphEdgeType_name = map[int32]string{
+		0: "WAIT_GRAPH_EDGE_TYPE_UNSPECIFIED",
+		1: "WAIT_GRAPH_EDGE_TYPE_HELD",
+		2: "WAIT_GRAPH_EDGE_TYPE_AHEAD",
+		3: "WAIT_GRAPH_EDGE_TYPE_KEPT",
+	}
+	WaitGraphEdgeType_value = map[string]int32{
+		"WAIT_GRAPH_EDGE_TYPE_UNSPECIFIED": 0,
+		"WAIT_GRAPH_EDGE_TYPE_HELD":        1,
+		"WAIT_GRAPH_EDGE_TYPE_AHEAD":       2,
+		"WAIT_GRAPH_EDGE_TYPE_KEPT":        3,
+	}
+)
+
+func (x WaitGraphEdgeType) Enum() *WaitGraphEdgeType {
+	p := new(WaitGraphEdgeType)
+	*p = x
+	return p
+}
+
+func (x WaitGraphEdgeType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WaitGraphEdgeType) Descriptor() protoreflect.EnumDescriptor {
+	return file_coord_v1_inspect_proto_enumTypes[1].Descriptor()
+}
+
+func (WaitGraphEdgeType) Type() protoreflect.EnumType {
+	return &file_coord_v1_inspect_proto_enumTypes[1]
+}
+
+func (x WaitGraphEdgeType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WaitGraphEdgeType.Descriptor instead.
+func (WaitGraphEdgeType) EnumDescriptor() ([]byte, []int) {
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{1}
+}
+
 // ChangeType says what an ObjectChange is.
 type ChangeType int32
 
@@ -171,11 +227,11 @@ func (x ChangeType) String() string {
 }
 
 func (ChangeType) Descriptor() protoreflect.EnumDescriptor {
-	return file_coord_v1_inspect_proto_enumTypes[1].Descriptor()
+	return file_coord_v1_inspect_proto_enumTypes[2].Descriptor()
 }
 
 func (ChangeType) Type() protoreflect.EnumType {
-	return &file_coord_v1_inspect_proto_enumTypes[1]
+	return &file_coord_v1_inspect_proto_enumTypes[2]
 }
 
 func (x ChangeType) Number() protoreflect.EnumNumber {
@@ -184,7 +240,7 @@ func (x ChangeType) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChangeType.Descriptor instead.
 func (ChangeType) EnumDescriptor() ([]byte, []int) {
-	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{1}
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{2}
 }
 
 type ListObjectsRequest struct {
@@ -597,7 +653,8 @@ type ExplainObjectResponse struct {
 	// How long the latest holds lasted; not set if none is remembered.
 	HoldTimes *HoldTimes `protobuf:"bytes,2,opt,name=hold_times,json=holdTimes,proto3" json:"hold_times,omitempty"`
 	// What each of description.waiters can expect yet, and behind them who would come now.
-	// Empty without hold_times.
+	// Empty without hold_times, and of what is not had in turn: only of locks, semaphores and
+	// elections.
 	ExpectedWaits      []*durationpb.Duration `protobuf:"bytes,3,rep,name=expected_waits,json=expectedWaits,proto3" json:"expected_waits,omitempty"`
 	ExpectedWaitOfNext *durationpb.Duration   `protobuf:"bytes,4,opt,name=expected_wait_of_next,json=expectedWaitOfNext,proto3" json:"expected_wait_of_next,omitempty"`
 	unknownFields      protoimpl.UnknownFields
@@ -963,6 +1020,309 @@ func (x *PastHold) GetRevision() uint64 {
 	return 0
 }
 
+type GetWaitGraphRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All waits if neither is given, else those for this object, and all on which they depend.
+	Kind Kind   `protobuf:"varint,1,opt,name=kind,proto3,enum=coord.v1.Kind" json:"kind,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Edges at most: 1 to 4,096; 1,000 if it is not given.
+	Limit         int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWaitGraphRequest) Reset() {
+	*x = GetWaitGraphRequest{}
+	mi := &file_coord_v1_inspect_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWaitGraphRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWaitGraphRequest) ProtoMessage() {}
+
+func (x *GetWaitGraphRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_inspect_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWaitGraphRequest.ProtoReflect.Descriptor instead.
+func (*GetWaitGraphRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetWaitGraphRequest) GetKind() Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return Kind_KIND_UNSPECIFIED
+}
+
+func (x *GetWaitGraphRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GetWaitGraphRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// GetWaitGraphResponse is a graph at one log index: of each wait what is in its way, and of
+// that, if it is a hold, which waits promise to keep it until they end. A way through it
+// that comes back to where it began is no deadlock if a wait on it has another way out: one
+// that is a deadlock would have been refused, but for unsearched.
+type GetWaitGraphResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	// Those who wait, and those who hold what is waited for; each call once.
+	Calls []*WaitGraphCall `protobuf:"bytes,2,rep,name=calls,proto3" json:"calls,omitempty"`
+	Edges []*WaitGraphEdge `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
+	// There is more than limit, or than an answer can have.
+	Cut bool `protobuf:"varint,4,opt,name=cut,proto3" json:"cut,omitempty"`
+	// How many waits the answering node has parked without knowing whether that made a
+	// deadlock, because there was too much to look at, since it started.
+	Unsearched    uint64 `protobuf:"varint,5,opt,name=unsearched,proto3" json:"unsearched,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWaitGraphResponse) Reset() {
+	*x = GetWaitGraphResponse{}
+	mi := &file_coord_v1_inspect_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWaitGraphResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWaitGraphResponse) ProtoMessage() {}
+
+func (x *GetWaitGraphResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_inspect_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWaitGraphResponse.ProtoReflect.Descriptor instead.
+func (*GetWaitGraphResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetWaitGraphResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *GetWaitGraphResponse) GetCalls() []*WaitGraphCall {
+	if x != nil {
+		return x.Calls
+	}
+	return nil
+}
+
+func (x *GetWaitGraphResponse) GetEdges() []*WaitGraphEdge {
+	if x != nil {
+		return x.Edges
+	}
+	return nil
+}
+
+func (x *GetWaitGraphResponse) GetCut() bool {
+	if x != nil {
+		return x.Cut
+	}
+	return false
+}
+
+func (x *GetWaitGraphResponse) GetUnsearched() uint64 {
+	if x != nil {
+		return x.Unsearched
+	}
+	return 0
+}
+
+// WaitGraphCall waits or holds. Its session and its seq name it.
+type WaitGraphCall struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How long it has waited or held; without value, token and count.
+	Party *Party `protobuf:"bytes,1,opt,name=party,proto3" json:"party,omitempty"`
+	Seq   uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// What it holds, or waits for: up to 8 objects. A wait with a lineage says where.
+	Objects       []*Ref `protobuf:"bytes,3,rep,name=objects,proto3" json:"objects,omitempty"`
+	Waits         bool   `protobuf:"varint,4,opt,name=waits,proto3" json:"waits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaitGraphCall) Reset() {
+	*x = WaitGraphCall{}
+	mi := &file_coord_v1_inspect_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaitGraphCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaitGraphCall) ProtoMessage() {}
+
+func (x *WaitGraphCall) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_inspect_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaitGraphCall.ProtoReflect.Descriptor instead.
+func (*WaitGraphCall) Descriptor() ([]byte, []int) {
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WaitGraphCall) GetParty() *Party {
+	if x != nil {
+		return x.Party
+	}
+	return nil
+}
+
+func (x *WaitGraphCall) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *WaitGraphCall) GetObjects() []*Ref {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *WaitGraphCall) GetWaits() bool {
+	if x != nil {
+		return x.Waits
+	}
+	return false
+}
+
+// WaitGraphEdge leads from what cannot go on to what must go on first.
+type WaitGraphEdge struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Type          WaitGraphEdgeType      `protobuf:"varint,1,opt,name=type,proto3,enum=coord.v1.WaitGraphEdgeType" json:"type,omitempty"`
+	FromSessionId uint64                 `protobuf:"varint,2,opt,name=from_session_id,json=fromSessionId,proto3" json:"from_session_id,omitempty"`
+	FromSeq       uint64                 `protobuf:"varint,3,opt,name=from_seq,json=fromSeq,proto3" json:"from_seq,omitempty"`
+	ToSessionId   uint64                 `protobuf:"varint,4,opt,name=to_session_id,json=toSessionId,proto3" json:"to_session_id,omitempty"`
+	ToSeq         uint64                 `protobuf:"varint,5,opt,name=to_seq,json=toSeq,proto3" json:"to_seq,omitempty"`
+	// What is waited for, or held.
+	On            *Ref `protobuf:"bytes,6,opt,name=on,proto3" json:"on,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaitGraphEdge) Reset() {
+	*x = WaitGraphEdge{}
+	mi := &file_coord_v1_inspect_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaitGraphEdge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaitGraphEdge) ProtoMessage() {}
+
+func (x *WaitGraphEdge) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_inspect_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaitGraphEdge.ProtoReflect.Descriptor instead.
+func (*WaitGraphEdge) Descriptor() ([]byte, []int) {
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *WaitGraphEdge) GetType() WaitGraphEdgeType {
+	if x != nil {
+		return x.Type
+	}
+	return WaitGraphEdgeType_WAIT_GRAPH_EDGE_TYPE_UNSPECIFIED
+}
+
+func (x *WaitGraphEdge) GetFromSessionId() uint64 {
+	if x != nil {
+		return x.FromSessionId
+	}
+	return 0
+}
+
+func (x *WaitGraphEdge) GetFromSeq() uint64 {
+	if x != nil {
+		return x.FromSeq
+	}
+	return 0
+}
+
+func (x *WaitGraphEdge) GetToSessionId() uint64 {
+	if x != nil {
+		return x.ToSessionId
+	}
+	return 0
+}
+
+func (x *WaitGraphEdge) GetToSeq() uint64 {
+	if x != nil {
+		return x.ToSeq
+	}
+	return 0
+}
+
+func (x *WaitGraphEdge) GetOn() *Ref {
+	if x != nil {
+		return x.On
+	}
+	return nil
+}
+
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// All kinds if it is not given.
@@ -979,7 +1339,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_coord_v1_inspect_proto_msgTypes[11]
+	mi := &file_coord_v1_inspect_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -991,7 +1351,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_inspect_proto_msgTypes[11]
+	mi := &file_coord_v1_inspect_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1004,7 +1364,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{11}
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRequest) GetKind() Kind {
@@ -1046,7 +1406,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_coord_v1_inspect_proto_msgTypes[12]
+	mi := &file_coord_v1_inspect_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1418,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_inspect_proto_msgTypes[12]
+	mi := &file_coord_v1_inspect_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1431,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{12}
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchResponse) GetChanges() []*ObjectChange {
@@ -1132,7 +1492,7 @@ type ObjectChange struct {
 
 func (x *ObjectChange) Reset() {
 	*x = ObjectChange{}
-	mi := &file_coord_v1_inspect_proto_msgTypes[13]
+	mi := &file_coord_v1_inspect_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1504,7 @@ func (x *ObjectChange) String() string {
 func (*ObjectChange) ProtoMessage() {}
 
 func (x *ObjectChange) ProtoReflect() protoreflect.Message {
-	mi := &file_coord_v1_inspect_proto_msgTypes[13]
+	mi := &file_coord_v1_inspect_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1517,7 @@ func (x *ObjectChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectChange.ProtoReflect.Descriptor instead.
 func (*ObjectChange) Descriptor() ([]byte, []int) {
-	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{13}
+	return file_coord_v1_inspect_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ObjectChange) GetRevision() uint64 {
@@ -1337,7 +1697,31 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"end_reason\x18\t \x01(\x0e2\x13.coord.v1.EndReasonR\tendReason\x120\n" +
 	"\x05ended\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x1a\n" +
-	"\brevision\x18\v \x01(\x04R\brevision\"\\\n" +
+	"\brevision\x18\v \x01(\x04R\brevision\"c\n" +
+	"\x13GetWaitGraphRequest\x12\"\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"\xbc\x01\n" +
+	"\x14GetWaitGraphResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12-\n" +
+	"\x05calls\x18\x02 \x03(\v2\x17.coord.v1.WaitGraphCallR\x05calls\x12-\n" +
+	"\x05edges\x18\x03 \x03(\v2\x17.coord.v1.WaitGraphEdgeR\x05edges\x12\x10\n" +
+	"\x03cut\x18\x04 \x01(\bR\x03cut\x12\x1e\n" +
+	"\n" +
+	"unsearched\x18\x05 \x01(\x04R\n" +
+	"unsearched\"\x87\x01\n" +
+	"\rWaitGraphCall\x12%\n" +
+	"\x05party\x18\x01 \x01(\v2\x0f.coord.v1.PartyR\x05party\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12'\n" +
+	"\aobjects\x18\x03 \x03(\v2\r.coord.v1.RefR\aobjects\x12\x14\n" +
+	"\x05waits\x18\x04 \x01(\bR\x05waits\"\xdd\x01\n" +
+	"\rWaitGraphEdge\x12/\n" +
+	"\x04type\x18\x01 \x01(\x0e2\x1b.coord.v1.WaitGraphEdgeTypeR\x04type\x12&\n" +
+	"\x0ffrom_session_id\x18\x02 \x01(\x04R\rfromSessionId\x12\x19\n" +
+	"\bfrom_seq\x18\x03 \x01(\x04R\afromSeq\x12\"\n" +
+	"\rto_session_id\x18\x04 \x01(\x04R\vtoSessionId\x12\x15\n" +
+	"\x06to_seq\x18\x05 \x01(\x04R\x05toSeq\x12\x1d\n" +
+	"\x02on\x18\x06 \x01(\v2\r.coord.v1.RefR\x02on\"\\\n" +
 	"\fWatchRequest\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1377,7 +1761,12 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\x16END_REASON_TRANSFERRED\x10\x06\x12\x19\n" +
 	"\x15END_REASON_DELAY_OVER\x10\a\x12\x1b\n" +
 	"\x17END_REASON_ACKNOWLEDGED\x10\b\x12\x18\n" +
-	"\x14END_REASON_COMPLETED\x10\t*\x9e\x02\n" +
+	"\x14END_REASON_COMPLETED\x10\t*\x97\x01\n" +
+	"\x11WaitGraphEdgeType\x12$\n" +
+	" WAIT_GRAPH_EDGE_TYPE_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19WAIT_GRAPH_EDGE_TYPE_HELD\x10\x01\x12\x1e\n" +
+	"\x1aWAIT_GRAPH_EDGE_TYPE_AHEAD\x10\x02\x12\x1d\n" +
+	"\x19WAIT_GRAPH_EDGE_TYPE_KEPT\x10\x03*\x9e\x02\n" +
 	"\n" +
 	"ChangeType\x12\x1b\n" +
 	"\x17CHANGE_TYPE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -1391,13 +1780,14 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\x12CHANGE_TYPE_CLOSED\x10\b\x12\x13\n" +
 	"\x0fCHANGE_TYPE_CUT\x10\t\x12\x17\n" +
 	"\x13CHANGE_TYPE_REMOVED\x10\n" +
-	"2\x9c\x03\n" +
+	"2\xf0\x03\n" +
 	"\x0eInspectService\x12O\n" +
 	"\vListObjects\x12\x1c.coord.v1.ListObjectsRequest\x1a\x1d.coord.v1.ListObjectsResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\x0eDescribeObject\x12\x1f.coord.v1.DescribeObjectRequest\x1a .coord.v1.DescribeObjectResponse\"\x03\x90\x02\x01\x12U\n" +
 	"\rExplainObject\x12\x1e.coord.v1.ExplainObjectRequest\x1a\x1f.coord.v1.ExplainObjectResponse\"\x03\x90\x02\x01\x12L\n" +
 	"\n" +
-	"GetHistory\x12\x1b.coord.v1.GetHistoryRequest\x1a\x1c.coord.v1.GetHistoryResponse\"\x03\x90\x02\x01\x12:\n" +
+	"GetHistory\x12\x1b.coord.v1.GetHistoryRequest\x1a\x1c.coord.v1.GetHistoryResponse\"\x03\x90\x02\x01\x12R\n" +
+	"\fGetWaitGraph\x12\x1d.coord.v1.GetWaitGraphRequest\x1a\x1e.coord.v1.GetWaitGraphResponse\"\x03\x90\x02\x01\x12:\n" +
 	"\x05Watch\x12\x16.coord.v1.WatchRequest\x1a\x17.coord.v1.WatchResponse0\x01B!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
 
 var (
@@ -1412,79 +1802,94 @@ func file_coord_v1_inspect_proto_rawDescGZIP() []byte {
 	return file_coord_v1_inspect_proto_rawDescData
 }
 
-var file_coord_v1_inspect_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_coord_v1_inspect_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_coord_v1_inspect_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_coord_v1_inspect_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_coord_v1_inspect_proto_goTypes = []any{
 	(EndReason)(0),                 // 0: coord.v1.EndReason
-	(ChangeType)(0),                // 1: coord.v1.ChangeType
-	(*ListObjectsRequest)(nil),     // 2: coord.v1.ListObjectsRequest
-	(*ListObjectsResponse)(nil),    // 3: coord.v1.ListObjectsResponse
-	(*ObjectSummary)(nil),          // 4: coord.v1.ObjectSummary
-	(*DescribeObjectRequest)(nil),  // 5: coord.v1.DescribeObjectRequest
-	(*DescribeObjectResponse)(nil), // 6: coord.v1.DescribeObjectResponse
-	(*ExplainObjectRequest)(nil),   // 7: coord.v1.ExplainObjectRequest
-	(*ExplainObjectResponse)(nil),  // 8: coord.v1.ExplainObjectResponse
-	(*HoldTimes)(nil),              // 9: coord.v1.HoldTimes
-	(*GetHistoryRequest)(nil),      // 10: coord.v1.GetHistoryRequest
-	(*GetHistoryResponse)(nil),     // 11: coord.v1.GetHistoryResponse
-	(*PastHold)(nil),               // 12: coord.v1.PastHold
-	(*WatchRequest)(nil),           // 13: coord.v1.WatchRequest
-	(*WatchResponse)(nil),          // 14: coord.v1.WatchResponse
-	(*ObjectChange)(nil),           // 15: coord.v1.ObjectChange
-	(Kind)(0),                      // 16: coord.v1.Kind
-	(*Party)(nil),                  // 17: coord.v1.Party
-	(ObjectState)(0),               // 18: coord.v1.ObjectState
-	(*Description)(nil),            // 19: coord.v1.Description
-	(*durationpb.Duration)(nil),    // 20: google.protobuf.Duration
-	(*Who)(nil),                    // 21: coord.v1.Who
-	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
+	(WaitGraphEdgeType)(0),         // 1: coord.v1.WaitGraphEdgeType
+	(ChangeType)(0),                // 2: coord.v1.ChangeType
+	(*ListObjectsRequest)(nil),     // 3: coord.v1.ListObjectsRequest
+	(*ListObjectsResponse)(nil),    // 4: coord.v1.ListObjectsResponse
+	(*ObjectSummary)(nil),          // 5: coord.v1.ObjectSummary
+	(*DescribeObjectRequest)(nil),  // 6: coord.v1.DescribeObjectRequest
+	(*DescribeObjectResponse)(nil), // 7: coord.v1.DescribeObjectResponse
+	(*ExplainObjectRequest)(nil),   // 8: coord.v1.ExplainObjectRequest
+	(*ExplainObjectResponse)(nil),  // 9: coord.v1.ExplainObjectResponse
+	(*HoldTimes)(nil),              // 10: coord.v1.HoldTimes
+	(*GetHistoryRequest)(nil),      // 11: coord.v1.GetHistoryRequest
+	(*GetHistoryResponse)(nil),     // 12: coord.v1.GetHistoryResponse
+	(*PastHold)(nil),               // 13: coord.v1.PastHold
+	(*GetWaitGraphRequest)(nil),    // 14: coord.v1.GetWaitGraphRequest
+	(*GetWaitGraphResponse)(nil),   // 15: coord.v1.GetWaitGraphResponse
+	(*WaitGraphCall)(nil),          // 16: coord.v1.WaitGraphCall
+	(*WaitGraphEdge)(nil),          // 17: coord.v1.WaitGraphEdge
+	(*WatchRequest)(nil),           // 18: coord.v1.WatchRequest
+	(*WatchResponse)(nil),          // 19: coord.v1.WatchResponse
+	(*ObjectChange)(nil),           // 20: coord.v1.ObjectChange
+	(Kind)(0),                      // 21: coord.v1.Kind
+	(*Party)(nil),                  // 22: coord.v1.Party
+	(ObjectState)(0),               // 23: coord.v1.ObjectState
+	(*Description)(nil),            // 24: coord.v1.Description
+	(*durationpb.Duration)(nil),    // 25: google.protobuf.Duration
+	(*Who)(nil),                    // 26: coord.v1.Who
+	(*timestamppb.Timestamp)(nil),  // 27: google.protobuf.Timestamp
+	(*Ref)(nil),                    // 28: coord.v1.Ref
 }
 var file_coord_v1_inspect_proto_depIdxs = []int32{
-	16, // 0: coord.v1.ListObjectsRequest.kind:type_name -> coord.v1.Kind
-	4,  // 1: coord.v1.ListObjectsResponse.objects:type_name -> coord.v1.ObjectSummary
-	16, // 2: coord.v1.ObjectSummary.kind:type_name -> coord.v1.Kind
-	17, // 3: coord.v1.ObjectSummary.holder:type_name -> coord.v1.Party
-	18, // 4: coord.v1.ObjectSummary.state:type_name -> coord.v1.ObjectState
-	16, // 5: coord.v1.DescribeObjectRequest.kind:type_name -> coord.v1.Kind
-	19, // 6: coord.v1.DescribeObjectResponse.description:type_name -> coord.v1.Description
-	16, // 7: coord.v1.ExplainObjectRequest.kind:type_name -> coord.v1.Kind
-	19, // 8: coord.v1.ExplainObjectResponse.description:type_name -> coord.v1.Description
-	9,  // 9: coord.v1.ExplainObjectResponse.hold_times:type_name -> coord.v1.HoldTimes
-	20, // 10: coord.v1.ExplainObjectResponse.expected_waits:type_name -> google.protobuf.Duration
-	20, // 11: coord.v1.ExplainObjectResponse.expected_wait_of_next:type_name -> google.protobuf.Duration
-	20, // 12: coord.v1.HoldTimes.median:type_name -> google.protobuf.Duration
-	20, // 13: coord.v1.HoldTimes.p90:type_name -> google.protobuf.Duration
-	20, // 14: coord.v1.HoldTimes.longest:type_name -> google.protobuf.Duration
-	16, // 15: coord.v1.GetHistoryRequest.kind:type_name -> coord.v1.Kind
-	12, // 16: coord.v1.GetHistoryResponse.holds:type_name -> coord.v1.PastHold
-	21, // 17: coord.v1.PastHold.who:type_name -> coord.v1.Who
-	20, // 18: coord.v1.PastHold.held:type_name -> google.protobuf.Duration
+	21, // 0: coord.v1.ListObjectsRequest.kind:type_name -> coord.v1.Kind
+	5,  // 1: coord.v1.ListObjectsResponse.objects:type_name -> coord.v1.ObjectSummary
+	21, // 2: coord.v1.ObjectSummary.kind:type_name -> coord.v1.Kind
+	22, // 3: coord.v1.ObjectSummary.holder:type_name -> coord.v1.Party
+	23, // 4: coord.v1.ObjectSummary.state:type_name -> coord.v1.ObjectState
+	21, // 5: coord.v1.DescribeObjectRequest.kind:type_name -> coord.v1.Kind
+	24, // 6: coord.v1.DescribeObjectResponse.description:type_name -> coord.v1.Description
+	21, // 7: coord.v1.ExplainObjectRequest.kind:type_name -> coord.v1.Kind
+	24, // 8: coord.v1.ExplainObjectResponse.description:type_name -> coord.v1.Description
+	10, // 9: coord.v1.ExplainObjectResponse.hold_times:type_name -> coord.v1.HoldTimes
+	25, // 10: coord.v1.ExplainObjectResponse.expected_waits:type_name -> google.protobuf.Duration
+	25, // 11: coord.v1.ExplainObjectResponse.expected_wait_of_next:type_name -> google.protobuf.Duration
+	25, // 12: coord.v1.HoldTimes.median:type_name -> google.protobuf.Duration
+	25, // 13: coord.v1.HoldTimes.p90:type_name -> google.protobuf.Duration
+	25, // 14: coord.v1.HoldTimes.longest:type_name -> google.protobuf.Duration
+	21, // 15: coord.v1.GetHistoryRequest.kind:type_name -> coord.v1.Kind
+	13, // 16: coord.v1.GetHistoryResponse.holds:type_name -> coord.v1.PastHold
+	26, // 17: coord.v1.PastHold.who:type_name -> coord.v1.Who
+	25, // 18: coord.v1.PastHold.held:type_name -> google.protobuf.Duration
 	0,  // 19: coord.v1.PastHold.end_reason:type_name -> coord.v1.EndReason
-	22, // 20: coord.v1.PastHold.ended:type_name -> google.protobuf.Timestamp
-	16, // 21: coord.v1.WatchRequest.kind:type_name -> coord.v1.Kind
-	15, // 22: coord.v1.WatchResponse.changes:type_name -> coord.v1.ObjectChange
-	19, // 23: coord.v1.WatchResponse.present:type_name -> coord.v1.Description
-	1,  // 24: coord.v1.ObjectChange.type:type_name -> coord.v1.ChangeType
-	16, // 25: coord.v1.ObjectChange.kind:type_name -> coord.v1.Kind
-	21, // 26: coord.v1.ObjectChange.who:type_name -> coord.v1.Who
-	20, // 27: coord.v1.ObjectChange.waited:type_name -> google.protobuf.Duration
-	20, // 28: coord.v1.ObjectChange.held:type_name -> google.protobuf.Duration
-	0,  // 29: coord.v1.ObjectChange.end_reason:type_name -> coord.v1.EndReason
-	2,  // 30: coord.v1.InspectService.ListObjects:input_type -> coord.v1.ListObjectsRequest
-	5,  // 31: coord.v1.InspectService.DescribeObject:input_type -> coord.v1.DescribeObjectRequest
-	7,  // 32: coord.v1.InspectService.ExplainObject:input_type -> coord.v1.ExplainObjectRequest
-	10, // 33: coord.v1.InspectService.GetHistory:input_type -> coord.v1.GetHistoryRequest
-	13, // 34: coord.v1.InspectService.Watch:input_type -> coord.v1.WatchRequest
-	3,  // 35: coord.v1.InspectService.ListObjects:output_type -> coord.v1.ListObjectsResponse
-	6,  // 36: coord.v1.InspectService.DescribeObject:output_type -> coord.v1.DescribeObjectResponse
-	8,  // 37: coord.v1.InspectService.ExplainObject:output_type -> coord.v1.ExplainObjectResponse
-	11, // 38: coord.v1.InspectService.GetHistory:output_type -> coord.v1.GetHistoryResponse
-	14, // 39: coord.v1.InspectService.Watch:output_type -> coord.v1.WatchResponse
-	35, // [35:40] is the sub-list for method output_type
-	30, // [30:35] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	27, // 20: coord.v1.PastHold.ended:type_name -> google.protobuf.Timestamp
+	21, // 21: coord.v1.GetWaitGraphRequest.kind:type_name -> coord.v1.Kind
+	16, // 22: coord.v1.GetWaitGraphResponse.calls:type_name -> coord.v1.WaitGraphCall
+	17, // 23: coord.v1.GetWaitGraphResponse.edges:type_name -> coord.v1.WaitGraphEdge
+	22, // 24: coord.v1.WaitGraphCall.party:type_name -> coord.v1.Party
+	28, // 25: coord.v1.WaitGraphCall.objects:type_name -> coord.v1.Ref
+	1,  // 26: coord.v1.WaitGraphEdge.type:type_name -> coord.v1.WaitGraphEdgeType
+	28, // 27: coord.v1.WaitGraphEdge.on:type_name -> coord.v1.Ref
+	21, // 28: coord.v1.WatchRequest.kind:type_name -> coord.v1.Kind
+	20, // 29: coord.v1.WatchResponse.changes:type_name -> coord.v1.ObjectChange
+	24, // 30: coord.v1.WatchResponse.present:type_name -> coord.v1.Description
+	2,  // 31: coord.v1.ObjectChange.type:type_name -> coord.v1.ChangeType
+	21, // 32: coord.v1.ObjectChange.kind:type_name -> coord.v1.Kind
+	26, // 33: coord.v1.ObjectChange.who:type_name -> coord.v1.Who
+	25, // 34: coord.v1.ObjectChange.waited:type_name -> google.protobuf.Duration
+	25, // 35: coord.v1.ObjectChange.held:type_name -> google.protobuf.Duration
+	0,  // 36: coord.v1.ObjectChange.end_reason:type_name -> coord.v1.EndReason
+	3,  // 37: coord.v1.InspectService.ListObjects:input_type -> coord.v1.ListObjectsRequest
+	6,  // 38: coord.v1.InspectService.DescribeObject:input_type -> coord.v1.DescribeObjectRequest
+	8,  // 39: coord.v1.InspectService.ExplainObject:input_type -> coord.v1.ExplainObjectRequest
+	11, // 40: coord.v1.InspectService.GetHistory:input_type -> coord.v1.GetHistoryRequest
+	14, // 41: coord.v1.InspectService.GetWaitGraph:input_type -> coord.v1.GetWaitGraphRequest
+	18, // 42: coord.v1.InspectService.Watch:input_type -> coord.v1.WatchRequest
+	4,  // 43: coord.v1.InspectService.ListObjects:output_type -> coord.v1.ListObjectsResponse
+	7,  // 44: coord.v1.InspectService.DescribeObject:output_type -> coord.v1.DescribeObjectResponse
+	9,  // 45: coord.v1.InspectService.ExplainObject:output_type -> coord.v1.ExplainObjectResponse
+	12, // 46: coord.v1.InspectService.GetHistory:output_type -> coord.v1.GetHistoryResponse
+	15, // 47: coord.v1.InspectService.GetWaitGraph:output_type -> coord.v1.GetWaitGraphResponse
+	19, // 48: coord.v1.InspectService.Watch:output_type -> coord.v1.WatchResponse
+	43, // [43:49] is the sub-list for method output_type
+	37, // [37:43] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_coord_v1_inspect_proto_init() }
@@ -1498,8 +1903,8 @@ func file_coord_v1_inspect_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coord_v1_inspect_proto_rawDesc), len(file_coord_v1_inspect_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   14,
+			NumEnums:      3,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

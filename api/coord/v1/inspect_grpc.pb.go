@@ -23,6 +23,7 @@ const (
 	InspectService_DescribeObject_FullMethodName = "/coord.v1.InspectService/DescribeObject"
 	InspectService_ExplainObject_FullMethodName  = "/coord.v1.InspectService/ExplainObject"
 	InspectService_GetHistory_FullMethodName     = "/coord.v1.InspectService/GetHistory"
+	InspectService_GetWaitGraph_FullMethodName   = "/coord.v1.InspectService/GetWaitGraph"
 	InspectService_Watch_FullMethodName          = "/coord.v1.InspectService/Watch"
 )
 
@@ -44,6 +45,9 @@ type InspectServiceClient interface {
 	// GetHistory lists the holds that ended last, the latest first, as far as this node
 	// remembers.
 	GetHistory(ctx context.Context, in *GetHistoryRequest, opts ...grpc.CallOption) (*GetHistoryResponse, error)
+	// GetWaitGraph tells who waits for whom: of all waits, or of those for one object and of what
+	// stands behind them.
+	GetWaitGraph(ctx context.Context, in *GetWaitGraphRequest, opts ...grpc.CallOption) (*GetWaitGraphResponse, error)
 	// Watch sends the changes of an object, or of all objects of a kind, as they happen, in
 	// their order. It ends only by an error: ask again from the last revision.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
@@ -97,6 +101,16 @@ func (c *inspectServiceClient) GetHistory(ctx context.Context, in *GetHistoryReq
 	return out, nil
 }
 
+func (c *inspectServiceClient) GetWaitGraph(ctx context.Context, in *GetWaitGraphRequest, opts ...grpc.CallOption) (*GetWaitGraphResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetWaitGraphResponse)
+	err := c.cc.Invoke(ctx, InspectService_GetWaitGraph_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *inspectServiceClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &InspectService_ServiceDesc.Streams[0], InspectService_Watch_FullMethodName, cOpts...)
@@ -134,6 +148,9 @@ type InspectServiceServer interface {
 	// GetHistory lists the holds that ended last, the latest first, as far as this node
 	// remembers.
 	GetHistory(context.Context, *GetHistoryRequest) (*GetHistoryResponse, error)
+	// GetWaitGraph tells who waits for whom: of all waits, or of those for one object and of what
+	// stands behind them.
+	GetWaitGraph(context.Context, *GetWaitGraphRequest) (*GetWaitGraphResponse, error)
 	// Watch sends the changes of an object, or of all objects of a kind, as they happen, in
 	// their order. It ends only by an error: ask again from the last revision.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
@@ -158,6 +175,9 @@ func (UnimplementedInspectServiceServer) ExplainObject(context.Context, *Explain
 }
 func (UnimplementedInspectServiceServer) GetHistory(context.Context, *GetHistoryRequest) (*GetHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetHistory not implemented")
+}
+func (UnimplementedInspectServiceServer) GetWaitGraph(context.Context, *GetWaitGraphRequest) (*GetWaitGraphResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetWaitGraph not implemented")
 }
 func (UnimplementedInspectServiceServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
@@ -255,6 +275,24 @@ func _InspectService_GetHistory_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InspectService_GetWaitGraph_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetWaitGraphRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InspectServiceServer).GetWaitGraph(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InspectService_GetWaitGraph_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InspectServiceServer).GetWaitGraph(ctx, req.(*GetWaitGraphRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InspectService_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -288,6 +326,10 @@ var InspectService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetHistory",
 			Handler:    _InspectService_GetHistory_Handler,
+		},
+		{
+			MethodName: "GetWaitGraph",
+			Handler:    _InspectService_GetWaitGraph_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -3389,7 +3389,10 @@ type Party struct {
 	Renewed *durationpb.Duration `protobuf:"bytes,11,opt,name=renewed,proto3" json:"renewed,omitempty"`
 	Ttl     *durationpb.Duration `protobuf:"bytes,12,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	// The trace of its hold, in hexadecimal, if it has one.
-	TraceId       string `protobuf:"bytes,13,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	TraceId string `protobuf:"bytes,13,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// Of who waits for a channel or a once: whether it sends or receives. Who does both is there
+	// twice.
+	Side          Side `protobuf:"varint,14,opt,name=side,proto3,enum=coord.v1.Side" json:"side,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3513,6 +3516,13 @@ func (x *Party) GetTraceId() string {
 		return x.TraceId
 	}
 	return ""
+}
+
+func (x *Party) GetSide() Side {
+	if x != nil {
+		return x.Side
+	}
+	return Side_SIDE_UNSPECIFIED
 }
 
 // RenewRequest names sessions to renew; at most 10,000.
@@ -4406,7 +4416,7 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x05bytes\x18\v \x01(\x03R\x05bytes\x12\x14\n" +
 	"\x05codec\x18\f \x01(\tR\x05codec\x12+\n" +
 	"\x05state\x18\r \x01(\x0e2\x15.coord.v1.ObjectStateR\x05state\x12\x16\n" +
-	"\x06stored\x18\x0e \x01(\bR\x06stored\"\xb0\x03\n" +
+	"\x06stored\x18\x0e \x01(\bR\x06stored\"\xd4\x03\n" +
 	"\x05Party\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x1f\n" +
@@ -4422,7 +4432,8 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	" \x01(\x11R\bpriority\x123\n" +
 	"\arenewed\x18\v \x01(\v2\x19.google.protobuf.DurationR\arenewed\x12+\n" +
 	"\x03ttl\x18\f \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x19\n" +
-	"\btrace_id\x18\r \x01(\tR\atraceId\"7\n" +
+	"\btrace_id\x18\r \x01(\tR\atraceId\x12\"\n" +
+	"\x04side\x18\x0e \x01(\x0e2\x0e.coord.v1.SideR\x04side\"7\n" +
 	"\fRenewRequest\x12'\n" +
 	"\x06leases\x18\x01 \x03(\v2\x0f.coord.v1.LeaseR\x06leases\">\n" +
 	"\x05Lease\x12\x1d\n" +
@@ -4702,37 +4713,38 @@ var file_coord_v1_session_proto_depIdxs = []int32{
 	59, // 57: coord.v1.Party.delayed:type_name -> google.protobuf.Duration
 	59, // 58: coord.v1.Party.renewed:type_name -> google.protobuf.Duration
 	59, // 59: coord.v1.Party.ttl:type_name -> google.protobuf.Duration
-	45, // 60: coord.v1.RenewRequest.leases:type_name -> coord.v1.Lease
-	8,  // 61: coord.v1.RenewResponse.renewals:type_name -> coord.v1.Renewal
-	59, // 62: coord.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
-	11, // 63: coord.v1.OpenSessionRequest.who:type_name -> coord.v1.Who
-	45, // 64: coord.v1.OpenSessionResponse.lease:type_name -> coord.v1.Lease
-	59, // 65: coord.v1.OpenSessionResponse.ttl:type_name -> google.protobuf.Duration
-	45, // 66: coord.v1.CloseSessionRequest.lease:type_name -> coord.v1.Lease
-	45, // 67: coord.v1.CancelCallRequest.lease:type_name -> coord.v1.Lease
-	55, // 68: coord.v1.ListSessionsResponse.sessions:type_name -> coord.v1.Session
-	11, // 69: coord.v1.Session.who:type_name -> coord.v1.Who
-	59, // 70: coord.v1.Session.ttl:type_name -> google.protobuf.Duration
-	59, // 71: coord.v1.Session.remaining:type_name -> google.protobuf.Duration
-	9,  // 72: coord.v1.SessionService.Attach:input_type -> coord.v1.AttachRequest
-	44, // 73: coord.v1.SessionService.Renew:input_type -> coord.v1.RenewRequest
-	47, // 74: coord.v1.SessionService.OpenSession:input_type -> coord.v1.OpenSessionRequest
-	49, // 75: coord.v1.SessionService.CloseSession:input_type -> coord.v1.CloseSessionRequest
-	51, // 76: coord.v1.SessionService.CancelCall:input_type -> coord.v1.CancelCallRequest
-	53, // 77: coord.v1.SessionService.ListSessions:input_type -> coord.v1.ListSessionsRequest
-	56, // 78: coord.v1.SessionService.RevokeSession:input_type -> coord.v1.RevokeSessionRequest
-	34, // 79: coord.v1.SessionService.Attach:output_type -> coord.v1.AttachResponse
-	46, // 80: coord.v1.SessionService.Renew:output_type -> coord.v1.RenewResponse
-	48, // 81: coord.v1.SessionService.OpenSession:output_type -> coord.v1.OpenSessionResponse
-	50, // 82: coord.v1.SessionService.CloseSession:output_type -> coord.v1.CloseSessionResponse
-	52, // 83: coord.v1.SessionService.CancelCall:output_type -> coord.v1.CancelCallResponse
-	54, // 84: coord.v1.SessionService.ListSessions:output_type -> coord.v1.ListSessionsResponse
-	57, // 85: coord.v1.SessionService.RevokeSession:output_type -> coord.v1.RevokeSessionResponse
-	79, // [79:86] is the sub-list for method output_type
-	72, // [72:79] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	2,  // 60: coord.v1.Party.side:type_name -> coord.v1.Side
+	45, // 61: coord.v1.RenewRequest.leases:type_name -> coord.v1.Lease
+	8,  // 62: coord.v1.RenewResponse.renewals:type_name -> coord.v1.Renewal
+	59, // 63: coord.v1.OpenSessionRequest.ttl:type_name -> google.protobuf.Duration
+	11, // 64: coord.v1.OpenSessionRequest.who:type_name -> coord.v1.Who
+	45, // 65: coord.v1.OpenSessionResponse.lease:type_name -> coord.v1.Lease
+	59, // 66: coord.v1.OpenSessionResponse.ttl:type_name -> google.protobuf.Duration
+	45, // 67: coord.v1.CloseSessionRequest.lease:type_name -> coord.v1.Lease
+	45, // 68: coord.v1.CancelCallRequest.lease:type_name -> coord.v1.Lease
+	55, // 69: coord.v1.ListSessionsResponse.sessions:type_name -> coord.v1.Session
+	11, // 70: coord.v1.Session.who:type_name -> coord.v1.Who
+	59, // 71: coord.v1.Session.ttl:type_name -> google.protobuf.Duration
+	59, // 72: coord.v1.Session.remaining:type_name -> google.protobuf.Duration
+	9,  // 73: coord.v1.SessionService.Attach:input_type -> coord.v1.AttachRequest
+	44, // 74: coord.v1.SessionService.Renew:input_type -> coord.v1.RenewRequest
+	47, // 75: coord.v1.SessionService.OpenSession:input_type -> coord.v1.OpenSessionRequest
+	49, // 76: coord.v1.SessionService.CloseSession:input_type -> coord.v1.CloseSessionRequest
+	51, // 77: coord.v1.SessionService.CancelCall:input_type -> coord.v1.CancelCallRequest
+	53, // 78: coord.v1.SessionService.ListSessions:input_type -> coord.v1.ListSessionsRequest
+	56, // 79: coord.v1.SessionService.RevokeSession:input_type -> coord.v1.RevokeSessionRequest
+	34, // 80: coord.v1.SessionService.Attach:output_type -> coord.v1.AttachResponse
+	46, // 81: coord.v1.SessionService.Renew:output_type -> coord.v1.RenewResponse
+	48, // 82: coord.v1.SessionService.OpenSession:output_type -> coord.v1.OpenSessionResponse
+	50, // 83: coord.v1.SessionService.CloseSession:output_type -> coord.v1.CloseSessionResponse
+	52, // 84: coord.v1.SessionService.CancelCall:output_type -> coord.v1.CancelCallResponse
+	54, // 85: coord.v1.SessionService.ListSessions:output_type -> coord.v1.ListSessionsResponse
+	57, // 86: coord.v1.SessionService.RevokeSession:output_type -> coord.v1.RevokeSessionResponse
+	80, // [80:87] is the sub-list for method output_type
+	73, // [73:80] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_coord_v1_session_proto_init() }
