@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -23,17 +20,19 @@ const (
 	factsLimit   = time.Second      // for it to say who holds what is wanted; -w is late by so much at most
 )
 
-// An attempt is one run of lock, sem or elect.
+// An attempt is one run of lock, sem, elect, recv --ack or waitgroup run.
 type attempt struct {
 	*app
 	*order
-	targets []string
-	signals chan os.Signal
+	targets   []string
+	ancestors lineage
+	signals   chan os.Signal
 }
 
 // A holding is what an attempt got.
 type holding interface {
 	Token() client.Token
+	Context() context.Context
 	Err() error
 	Lost() <-chan struct{}
 	Unlock(ctx context.Context) error
@@ -63,9 +62,13 @@ func (a *app) runUnder(ctx context.Context, o *order) error {
 	if err != nil {
 		return &failure{what: envLineage, why: err.Error(), next: "unset it", code: exitCoordctl}
 	}
-	t := &attempt{app: a, order: o, targets: targets, signals: make(chan os.Signal, 16)}
+	t := &attempt{app: a, order: o, targets: targets, ancestors: ancestors, signals: make(chan os.Signal, 16)}
 	if len(ancestors) >= maxLineage {
 		return t.failed(fmt.Sprintf("nested in %d runs already", len(ancestors)), "", exitCoordctl)
+	}
+	ctx, err = client.ContextWithLineage(ctx, ancestors.ids()...)
+	if err != nil {
+		return &failure{what: envLineage, why: err.Error(), next: "unset it", code: exitCoordctl}
 	}
 	if why := ancestors.conflict(o.want); why != "" {
 		return t.failed("would wait for itself: "+why, "", exitCoordctl)
@@ -76,7 +79,10 @@ func (a *app) runUnder(ctx context.Context, o *order) error {
 	}
 	t.notify()
 	defer signal.Stop(t.signals)
-	return t.run(ctx, cmd, ancestors)
+	if o.want.kind == kindChannel {
+		return t.work(ctx, cmd)
+	}
+	return t.run(ctx, cmd)
 }
 
 // notify asks for the signals that are the child's. One that coordctl was started
@@ -91,44 +97,61 @@ func (t *attempt) notify() {
 	}
 }
 
-func (t *attempt) run(ctx context.Context, cmd *exec.Cmd, ancestors lineage) error {
-	c, hold, err := t.acquire(ctx)
+func (t *attempt) run(ctx context.Context, cmd *exec.Cmd) error {
+	c, hold, err := t.acquire(ctx, nil)
 	if c != nil {
 		defer t.end(ctx, c, hold)
 	}
 	if err != nil {
 		return err
 	}
+	_, err = t.under(c, hold, cmd)
+	return err
+}
+
+// under runs the command, to its end. The child is nil if there was none.
+func (t *attempt) under(c *client.Client, hold holding, cmd *exec.Cmd) (*child, error) {
 	if hold.Err() != nil { // paused since it was granted
-		return t.lostError(hold, "not started")
+		return nil, t.lostError(hold, "not started")
 	}
-	cmd.Env = childEnv(t.environ, t.want, hold.Token(), c.Session().ID, ancestors)
+	held := t.want
+	if ids := client.LineageFrom(hold.Context()); len(ids) > 0 {
+		held.id = ids[0]
+	}
+	cmd.Env = childEnv(t.environ, held, hold.Token(), c.Session().ID, t.ancestors)
+	if d, ok := hold.(received); ok {
+		d.feed(cmd)
+	}
 	child, err := start(cmd)
 	if err != nil {
-		return cannotRun(t.argv[0], err)
+		return nil, cannotRun(t.argv[0], err)
 	}
 	why, err := t.guard(hold).supervise(child)
 	switch why {
 	case lostLock:
-		return t.lostError(hold, "stopped")
+		return child, t.lostError(hold, "stopped")
 	case ranTooLong:
-		return t.failed("ran longer than "+short(t.limit)+": "+show(t.argv[0])+" was stopped", "", exitTimeout)
+		return child, t.failed("ran longer than "+short(t.limit)+": "+show(t.argv[0])+" was stopped", "", exitTimeout)
 	case onItsOwn:
 	}
 	if status := exitStatus(err); status != 0 {
-		return exitCode(status)
+		return child, exitCode(status)
 	}
-	return nil
+	return child, nil
 }
 
-// acquire returns the client even with an error, if there is one to close. A signal
-// that races the grant wins: nothing has been run yet.
-func (t *attempt) acquire(ctx context.Context) (*client.Client, holding, error) {
+// acquire opens a session, unless there is one, and waits for what is wanted. It returns the
+// client even with an error, if there is one to close. A signal that races the grant wins:
+// nothing has been run yet.
+func (t *attempt) acquire(ctx context.Context, c *client.Client) (*client.Client, holding, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	caught := t.watch(ctx, cancel)
-	c, err := t.connect(ctx)
 	var hold holding
+	var err error
+	if c == nil {
+		c, err = t.connect(ctx)
+	}
 	if err == nil {
 		hold, err = t.await(ctx, cancel, c)
 	}
@@ -157,35 +180,6 @@ func (t *attempt) watch(ctx context.Context, cancel context.CancelCauseFunc) (ca
 	return func() *interrupted { return <-first }
 }
 
-// connect opens a session.
-func (t *attempt) connect(ctx context.Context) (*client.Client, error) {
-	limit := t.patience(dialLimit)
-	if t.answer == 0 && t.wait > 0 { // which is about rivals; a cluster that is there may take its second
-		limit = min(limit, max(t.wait, quiet))
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	hush := after(quiet, func() {
-		t.say("no answer from %s yet; trying for %s", strings.Join(t.targets, ","), short(limit))
-	})
-	defer hush()
-
-	opts := []client.Option{
-		client.WithTTL(t.ttl),
-		client.WithName(strings.ToValidUTF8(filepath.Base(t.argv[0]), "\uFFFD")),
-		client.WithEndEarly(t.grace),
-		client.WithLogger(slog.New(slog.DiscardHandler)),
-	}
-	if t.insecure {
-		opts = append(opts, client.WithInsecure())
-	}
-	c, err := client.Dial(ctx, strings.Join(t.targets, ","), opts...)
-	if err != nil {
-		return nil, dialError(t.title(), t.targets, err, limit, exitCoordctl)
-	}
-	return c, nil
-}
-
 // patience is how long the cluster may take to answer a question that has d for it.
 func (t *attempt) patience(d time.Duration) time.Duration {
 	if t.answer != 0 {
@@ -201,29 +195,37 @@ func (t *attempt) await(ctx context.Context, cancel context.CancelCauseFunc, c *
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, errors.New("no answer in "+short(limit)))
 		defer cancel()
 		hold, err := t.ask(ctx, c)
-		if err != nil {
-			return nil, t.refused(err, "")
-		}
-		return hold, nil
+		return hold, t.unmet(err, "")
 	}
 	n := t.narrate(ctx, cancel, c)
 	hold, err := t.ask(ctx, c)
 	facts := n.stop()
-	if err != nil {
-		return nil, t.refused(err, facts)
+	return hold, t.unmet(err, facts)
+}
+
+// unmet is the error of ask with its words; nil is nil. That nothing comes any more is for work
+// to say.
+func (t *attempt) unmet(err error, facts string) error {
+	if err == nil || errors.Is(err, errDrained) {
+		return err
 	}
-	return hold, nil
+	return t.refused(err, facts)
 }
 
 // ask is the one call that takes what is wanted.
 func (t *attempt) ask(ctx context.Context, c *client.Client) (holding, error) {
 	w := t.want
-	if w.kind == kindElection {
+	switch w.kind {
+	case kindElection:
 		l, err := c.Election(w.name, client.WithPriority(w.priority)).Campaign(ctx, w.value)
 		if err != nil {
 			return nil, err
 		}
 		return led{l}, nil
+	case kindChannel:
+		return t.receive(ctx, c)
+	case kindWaitGroup:
+		return t.join(ctx, c)
 	}
 	hold, err := t.askHold(ctx, c)
 	if err != nil {
@@ -278,25 +280,4 @@ func (t *attempt) end(ctx context.Context, c *client.Client, hold holding) {
 		t.say("%s: the cluster has not confirmed the release; %s in %s at the latest",
 			t.title(), t.want.word("it is free", "another leads"), short(t.ttl))
 	}
-}
-
-// childEnv is the environment of the command. What outer runs left is taken out, so
-// that nobody takes an outer token for the inner lock's.
-func childEnv(environ []string, held claim, token client.Token, session client.SessionID, ancestors lineage) []string {
-	env := make([]string, 0, len(environ)+5)
-	for _, kv := range environ {
-		switch key, _, _ := strings.Cut(kv, "="); key {
-		case envToken, envName, envKind, envSession, envLineage:
-		default:
-			env = append(env, kv)
-		}
-	}
-	if token != 0 {
-		env = append(env, envToken+"="+token.String())
-	}
-	return append(env,
-		envName+"="+held.name,
-		envKind+"="+held.kind,
-		envSession+"="+string(session),
-		envLineage+"="+ancestors.with(held).String())
 }

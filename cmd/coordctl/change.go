@@ -108,6 +108,8 @@ type changeView struct {
 	Waited   string            `json:"waited,omitempty"`
 	Held     string            `json:"held,omitempty"`
 	Reason   string            `json:"reason,omitempty"`
+	Key      string            `json:"key,omitempty"`    // of a map
+	Data     *bytesView        `json:"data,omitempty"`   // likewise
 	Object   *objectView       `json:"object,omitempty"` // of present
 }
 
@@ -132,6 +134,9 @@ func changeViewOf(c *coordv1.ObjectChange) changeView {
 	if c.GetHeld() != nil {
 		v.Held = millis(c.GetHeld().AsDuration())
 	}
+	if c.GetKind() == coordv1.Kind_KIND_MAP && len(c.GetKey()) > 0 {
+		v.Key, v.Data = string(c.GetKey()), new(bytesViewOf(c.GetData()))
+	}
 	if c.GetEndReason() != 0 {
 		v.Reason = enum(c.GetEndReason().String(), "END_REASON_")
 	}
@@ -144,29 +149,12 @@ func enum(name, prefix string) string { return strings.ToLower(strings.TrimPrefi
 // happened is a change in words.
 func (a *app) happened(c *coordv1.ObjectChange) string {
 	by := a.clip(whoIs(c.GetSessionId(), c.GetWho(), c.GetNote()))
-	permits := ""
-	if c.GetKind() == coordv1.Kind_KIND_SEMAPHORE {
-		permits = plural(int(c.GetCount()), "permit") + " "
-	}
 	switch c.GetType() {
 	case coordv1.ChangeType_CHANGE_TYPE_GRANTED:
-		s := permits + "granted to " + by
-		if c.GetShared() {
-			s += ", shared"
-		}
-		if c.GetValue() != "" {
-			s += ", with value " + show(c.GetValue())
-		}
-		if d := c.GetWaited().AsDuration(); d > 0 {
-			s += " after " + short(d)
-		}
-		if t := c.GetToken(); t != 0 {
-			s += ", token " + number(t)
-		}
-		return s
+		return granted(c, by)
 	case coordv1.ChangeType_CHANGE_TYPE_ENDED, coordv1.ChangeType_CHANGE_TYPE_DELAYED:
-		verb, why := ended(c.GetEndReason())
-		s := permits + verb + " by " + by + " after " + short(c.GetHeld().AsDuration())
+		verb, why := ended(c.GetKind(), c.GetEndReason())
+		s := subject(c) + verb + " by " + by + " after " + short(c.GetHeld().AsDuration())
 		if why != "" {
 			s += ": " + why
 		}
@@ -178,16 +166,69 @@ func (a *app) happened(c *coordv1.ObjectChange) string {
 		return by + " proclaims " + show(c.GetValue())
 	case coordv1.ChangeType_CHANGE_TYPE_RESIZED:
 		return "limit set to " + strconv.FormatInt(c.GetCount(), 10)
+	case coordv1.ChangeType_CHANGE_TYPE_STORED:
+		return a.clip(string(c.GetKey())) + " set to " + a.clip(bytesViewOf(c.GetData()).shown())
+	case coordv1.ChangeType_CHANGE_TYPE_DELETED:
+		return a.clip(string(c.GetKey())) + " deleted, was " + a.clip(bytesViewOf(c.GetData()).shown())
+	case coordv1.ChangeType_CHANGE_TYPE_CUT:
+		return "cut short: a session ended before it was done"
+	case coordv1.ChangeType_CHANGE_TYPE_CLOSED:
+		return "closed"
+	case coordv1.ChangeType_CHANGE_TYPE_REMOVED:
+		return "what was stored is deleted"
 	default:
 		return enum(c.GetType().String(), "CHANGE_TYPE_") + " by " + by
 	}
 }
 
+// subject is what a hold is of, where that is not the object itself.
+func subject(c *coordv1.ObjectChange) string {
+	switch c.GetKind() {
+	case coordv1.Kind_KIND_SEMAPHORE:
+		return plural(int(c.GetCount()), "permit") + " "
+	case coordv1.Kind_KIND_CHAN:
+		return "an element "
+	default:
+		return ""
+	}
+}
+
+func granted(c *coordv1.ObjectChange, by string) string {
+	s := subject(c) + "granted to " + by
+	switch c.GetKind() {
+	case coordv1.Kind_KIND_CHAN:
+		s = subject(c) + "delivered to " + by
+	case coordv1.Kind_KIND_ONCE:
+		s = "begun by " + by
+	default:
+	}
+	if c.GetShared() {
+		s += ", shared"
+	}
+	if c.GetValue() != "" {
+		s += ", with value " + show(c.GetValue())
+	}
+	if d := c.GetWaited().AsDuration(); d > 0 {
+		s += " after " + short(d)
+	}
+	if t := c.GetToken(); t != 0 {
+		s += ", token " + number(t)
+	}
+	return s
+}
+
 // ended says how a hold ended, and why if its holder did not end it.
-func ended(r coordv1.EndReason) (verb, why string) {
+func ended(kind coordv1.Kind, r coordv1.EndReason) (verb, why string) {
 	switch r {
 	case coordv1.EndReason_END_REASON_RELEASED:
+		if kind == coordv1.Kind_KIND_CHAN {
+			return "given back", ""
+		}
 		return "released", ""
+	case coordv1.EndReason_END_REASON_ACKNOWLEDGED:
+		return "acknowledged", ""
+	case coordv1.EndReason_END_REASON_COMPLETED:
+		return "done", ""
 	case coordv1.EndReason_END_REASON_EXPIRED:
 		return "lost", "its lease ran out"
 	case coordv1.EndReason_END_REASON_REPLACED:

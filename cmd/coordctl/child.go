@@ -13,6 +13,7 @@ import (
 type child struct {
 	cmd  *exec.Cmd
 	own  bool       // it leads a process group of its own
+	told bool       // a signal that asks it to end was passed on
 	done chan error // receives what Wait returned, once
 }
 
@@ -75,6 +76,7 @@ func (c *child) anyLeft() bool { return c.own && runs(c.cmd.Process.Pid) }
 
 // forward passes on a signal that coordctl got.
 func (c *child) forward(sig syscall.Signal) {
+	c.told = c.told || sig != syscall.SIGUSR1 && sig != syscall.SIGUSR2
 	if fromKeyboard := sig == syscall.SIGINT || sig == syscall.SIGQUIT; fromKeyboard && !c.own && inForeground() {
 		return // the terminal sent it to the child too; a second one means "at once"
 	}
@@ -83,7 +85,7 @@ func (c *child) forward(sig syscall.Signal) {
 
 // exitStatus is the exit code of a child that Wait returned err for.
 func exitStatus(err error) int {
-	if err == nil {
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // somebody whom it left behind has not read its stdin
 		return 0
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

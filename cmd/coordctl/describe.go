@@ -19,8 +19,10 @@ func (a *app) describeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "describe KIND NAME [-w] [--stale] [-o table|wide|json]",
 		Short: "Show who holds an object, who waits for it, and who had it",
-		Long: `Show who holds a lock, a semaphore or an election, who waits for it and in which order,
-and how the last holds of it ended, as far as the leader remembers. At most 100 holders
+		Long: `Show who holds an object, who waits for it and in which order, and how the last holds of it
+ended, as far as the leader remembers; of a channel who sends and who receives, and what
+is buffered and not yet acknowledged; of a wait group what it counts; of a once who runs
+it; of a map how many entries it has. At most 100 holders
 and 100 waiters are shown. Columns in which there is nothing are left out.
 
 --stale asks one node for its own state, which may be old, and says of which log index
@@ -32,6 +34,7 @@ shown every five seconds besides; with json it is one line each time.
 Exit codes: 0 ok, 3 if there is nothing of that name.`,
 		Example: `  coordctl describe lock deploy
   coordctl describe semaphore build -w
+  coordctl describe channel jobs
   coordctl describe election cron --stale -o json`,
 		Annotations:           map[string]string{hasWide: ""},
 		DisableFlagsInUseLine: true,

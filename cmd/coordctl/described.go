@@ -17,8 +17,12 @@ type describedView struct {
 	Name     string       `json:"name"`
 	Index    string       `json:"index"`
 	Revision string       `json:"revision"`
-	Limit    int64        `json:"limit,omitempty"`
-	Held     int64        `json:"held,omitempty"`
+	Limit    int64        `json:"limit,omitempty"` // of a semaphore; a channel's capacity
+	Held     int64        `json:"held,omitempty"`  // permits, elements, entries; what a wait group counts
+	Unacked  int64        `json:"unacknowledged,omitempty"`
+	Bytes    int64        `json:"bytes,omitempty"`
+	Codec    string       `json:"codec,omitempty"`
+	State    string       `json:"state,omitempty"`
 	Holders  []*partyView `json:"holders"`
 	Waiters  []*partyView `json:"waiters"` // in order, at most 100
 	Waiting  int64        `json:"waiting"` // all of them
@@ -45,7 +49,8 @@ func describedOf(d *coordv1.Description, past []*coordv1.PastHold) describedView
 		Kind: kindWord(d.GetKind()), Name: d.GetName(),
 		Index:    strconv.FormatUint(d.GetIndex(), 10),
 		Revision: strconv.FormatUint(d.GetRevision(), 10),
-		Limit:    d.GetLimit(), Held: d.GetHeld(),
+		Limit:    d.GetLimit(), Held: d.GetHeld(), Unacked: d.GetUnacknowledged(),
+		Bytes: d.GetBytes(), Codec: d.GetCodec(), State: stateWord(d.GetState()),
 		Holders: partyViews(d.GetHolders()), Waiters: partyViews(d.GetWaiters()), Waiting: d.GetWaiting(),
 	}
 	for _, p := range past {
@@ -84,7 +89,7 @@ func (d *describing) describe(b *bytes.Buffer, desc *coordv1.Description) {
 	}
 	if len(desc.GetWaiters()) > 0 {
 		t := &columns{w: b}
-		t.row("NEXT", "WAITER", "WAITED", "PRIORITY", "MODE", "PERMITS", "LEASE LEFT", "VALUE", "NOTE", "SESSION", "TRACE")
+		t.row("NEXT", "WAITER", "TO", "WAITED", "PRIORITY", "MODE", "PERMITS", "LEASE LEFT", "VALUE", "NOTE", "SESSION", "TRACE")
 		for i, p := range desc.GetWaiters() {
 			t.row(d.waiterRow(i, p, semaphore)...)
 		}
@@ -120,9 +125,21 @@ func (d *describing) waiterRow(i int, p *coordv1.Party, semaphore bool) []string
 		priority = strconv.Itoa(int(n))
 	}
 	return []string{
-		strconv.Itoa(i + 1), d.clip(who(p)), short(p.GetFor().AsDuration()), priority, mode(p.GetShared()),
+		strconv.Itoa(i + 1), d.clip(who(p)), side(p.GetSide()), short(p.GetFor().AsDuration()), priority, mode(p.GetShared()),
 		permits(p.GetCount(), semaphore), short(leaseLeft(p)),
 		d.clip(p.GetValue()), d.clip(p.GetNote()), formatSessionID(p.GetSessionId()), dash(p.GetTraceId()),
+	}
+}
+
+// side is what somebody waits to do where there are two things.
+func side(s coordv1.Side) string {
+	switch s {
+	case coordv1.Side_SIDE_SEND:
+		return "send"
+	case coordv1.Side_SIDE_RECEIVE:
+		return "receive"
+	default:
+		return "-"
 	}
 }
 
@@ -142,6 +159,9 @@ func permits(n int64, semaphore bool) string {
 
 // describePast writes how the last holds ended.
 func (d *describing) describePast(b *bytes.Buffer, past []*coordv1.PastHold) {
+	if len(past) == 0 && !hasHolds(d.of.kind) {
+		return
+	}
 	if len(past) == 0 {
 		b.WriteString("\nno hold that ended is remembered\n")
 		return
@@ -149,7 +169,7 @@ func (d *describing) describePast(b *bytes.Buffer, past []*coordv1.PastHold) {
 	t := &columns{w: b}
 	t.row("ENDED", "HAD IT", "HELD", "TOKEN", "MODE", "PERMITS", "HOW", "VALUE", "NOTE")
 	for _, p := range past {
-		how, why := ended(p.GetEndReason())
+		how, why := ended(d.of.kind, p.GetEndReason())
 		if why != "" {
 			how += ": " + why
 		}
@@ -158,25 +178,6 @@ func (d *describing) describePast(b *bytes.Buffer, past []*coordv1.PastHold) {
 			permits(p.GetCount(), d.of.kind == coordv1.Kind_KIND_SEMAPHORE), how, d.clip(p.GetValue()), d.clip(p.GetNote()))
 	}
 	d.section(b, t)
-}
-
-// state says in a few words how things are.
-func state(d *coordv1.Description) string {
-	s := "held by nobody"
-	switch {
-	case d.GetKind() == coordv1.Kind_KIND_SEMAPHORE:
-		s = fmt.Sprintf("%d of %s held", d.GetHeld(), plural(int(d.GetLimit()), "permit"))
-	case len(d.GetHolders()) == 1 && d.GetHolders()[0].GetDelayed() != nil:
-		s = "held by nobody, in its lock-delay"
-	case len(d.GetHolders()) == 1:
-		s = "held"
-	case len(d.GetHolders()) > 1:
-		s = fmt.Sprintf("shared by %d", len(d.GetHolders()))
-	}
-	if n := d.GetWaiting(); n > 0 {
-		return fmt.Sprintf("%s, %d waiting", s, n)
-	}
-	return s + ", nobody waits"
 }
 
 // clockTime is when something was, for people who look at it today.

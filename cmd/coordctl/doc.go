@@ -1,13 +1,14 @@
-// Coordctl runs commands under locks, semaphores and elections of coordd, and looks at a
-// cluster.
+// Coordctl runs commands under locks, semaphores and elections of coordd, uses its channels,
+// wait groups and maps, and looks at a cluster.
 //
 //	coordctl lock deploy -- ./deploy.sh
 //	coordctl sem --limit 4 build -- make
 //	coordctl elect primary -- ./serve.sh
+//	coordctl recv --ack jobs -- ./work.sh
 //	coordctl explain deploy
 //	coordctl status
 //
-// # What lock, sem and elect promise
+// # What lock, sem, elect, recv --ack and waitgroup run promise
 //
 //  1. There is no shell. Stdin, stdout and stderr are the child's; what coordctl has
 //     to say goes to stderr, one line at a time, and never while the child is well.
@@ -21,7 +22,8 @@
 //  4. A signal while waiting leaves nothing behind. A signal while the child runs is
 //     the child's.
 //  5. The session ends with the run. The exit code does not depend on whether the
-//     cluster confirms that.
+//     cluster confirms that. An element is acknowledged only if the child exited 0, and
+//     that it is confirmed is part of the exit code.
 //
 // # What get, describe and explain promise
 //
@@ -38,11 +40,14 @@
 // # Layout
 //
 // main.go has the command tree and the streams; failure.go says how things go wrong,
-// in words and exit codes; lock.go and elect.go are flags, attempt.go waiting, child.go and
-// supervise.go the child, lineage.go what nested runs know of each other; direct.go asks
-// the nodes, status.go and session.go what they are asked first; observe.go follows an
-// election. get.go lists, follow.go is a watch over its cuts and change.go what it says;
-// describe.go and described.go, explain.go and sentences.go are of one object, near.go of
-// one that is not there; kinds.go has the words for kinds, view.go what JSON and tables
-// have in common, output.go tables.
+// in words and exit codes; lock.go and elect.go are flags, attempt.go waiting, connect.go
+// the session, narrator.go and words.go what is said meanwhile, child.go and supervise.go the
+// child, environment.go and lineage.go what it and nested runs know; deliver.go is recv
+// --ack, waitgroup.go wait groups. converse.go is what runs nothing and has a session all
+// the same: send.go, recv.go, maps.go, delete.go. direct.go asks the nodes, status.go and
+// session.go what they are asked first; observe.go follows an election. get.go lists,
+// graph.go shows who waits for whom, follow.go is a watch over its cuts and change.go what it
+// says; describe.go and described.go, explain.go, sentences.go and explained.go are of one
+// object, near.go of one that is not there; kinds.go has the words for kinds, state.go those
+// for how they are, view.go what JSON and tables have in common, output.go tables.
 package main

@@ -91,8 +91,10 @@ func (a *app) observeCommand(cmd *cobra.Command, args []string) error {
 }
 
 // misuseOfObserve is misuse of what runs no command, and has the codes of that.
-func misuseOfObserve(cmd *cobra.Command, why string) *failure {
-	f := misuse(cmd, why)
+func misuseOfObserve(cmd *cobra.Command, why string) *failure { return asksOnly(misuse(cmd, why)) }
+
+// asksOnly gives the misuse of a command that can run another the code of one that does not.
+func asksOnly(f *failure) *failure {
 	f.code = exitUsage
 	return f
 }

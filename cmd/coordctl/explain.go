@@ -19,8 +19,9 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:   "explain [KIND] NAME [-w] [-o table|wide|json]",
 		Short: "Say why something is held, what to expect, and what can be done",
 		Long: `Say in sentences who holds a lock, a semaphore or an election, since when and why,
-whether the holder is alive, who waits, what waits are to be expected if holds last as
-long as they did lately, and what can be done. Without KIND the name is looked for in all
+whether the holder is alive, who waits, which other waits it is held for, what waits are
+to be expected if holds last as long as they did lately, and what can be done; and of
+other kinds how things are with them. Without KIND the name is looked for in all
 kinds. The id of a session explains the session. With -o wide the tables of describe
 follow.
 
@@ -33,7 +34,7 @@ Exit codes: 0 ok, 2 if several kinds have that name, 3 if nothing has and had it
   coordctl explain 000000000000002a`,
 		Annotations:           map[string]string{hasWide: ""},
 		DisableFlagsInUseLine: true,
-		Args:                  between(1, 2),
+		Args:                  upToTwo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e := &explaining{app: a, of: objectTopics(), name: args[len(args)-1], what: "explain " + strings.Join(shown(args), " ")}
 			if e.name == "" {
@@ -151,7 +152,7 @@ func (e *explaining) find(ctx context.Context, session bool) (*explanation, erro
 	case 0:
 		return e.absent(ctx, session)
 	case 1:
-		x := e.explain(found[0])
+		x := e.explain(found[0], e.chain(ctx, found[0].GetDescription()))
 		x.desc = found[0].GetDescription()
 		return x, nil
 	}
@@ -204,8 +205,11 @@ func (e *explaining) absent(ctx context.Context, session bool) (*explanation, er
 // free explains what nobody holds or waits for; last is who had it last, if that is known.
 func (e *explaining) free(of topic, last []*coordv1.PastHold) *explanation {
 	s := []string{"Nobody holds " + of.one + " " + wholly(e.name) + ", and nobody waits for it."}
+	if !hadInTurn(of.kind) {
+		s[0] = "There is no " + of.one + " " + wholly(e.name) + ", and nobody waits for it."
+	}
 	for _, p := range last {
-		how, why := ended(p.GetEndReason())
+		how, why := ended(of.kind, p.GetEndReason())
 		if why != "" {
 			why = " (" + why + ")"
 		}

@@ -118,7 +118,7 @@ func TestExplanations(t *testing.T) {
 			if c.edit != nil {
 				c.edit(c.r, c.r.GetDescription())
 			}
-			x := (&explaining{app: a}).explain(c.r)
+			x := (&explaining{app: a}).explain(c.r, nil)
 			var got []string
 			for _, sentence := range x.Sentences {
 				got = append(got, clockTimes.ReplaceAllString(sentence, "since TIME ("))

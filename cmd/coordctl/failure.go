@@ -42,6 +42,7 @@ type failure struct {
 	what, why, next string
 	code            int
 	unheard         bool // a node may have done what was asked, and did not say so
+	made            bool // the object was made otherwise
 }
 
 func (f *failure) Error() string {

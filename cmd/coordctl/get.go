@@ -20,14 +20,14 @@ import (
 const pageSize = 500
 
 func (a *app) getCommand() *cobra.Command {
-	var watch bool
+	var watch, graph bool
 	cmd := &cobra.Command{
-		Use:   "get KINDS [NAME|PREFIX*] [-w] [-o table|wide|json]",
-		Short: "List locks, semaphores, elections, sessions or members",
-		Long: `List what there is of some kinds, in the order of kind and name: locks, semaphores and
-elections that are held or waited for, semaphores with a limit, sessions, members.
-KINDS is one of these words, several objects' with commas between, or all for all
-objects; lock, sem, election, session, node are understood too.
+		Use:   "get KINDS [NAME|PREFIX*] [-w] [-o table|wide|json]\n  coordctl get --graph [KIND NAME] [-o table|dot|json]",
+		Short: "List objects, sessions or members, or show who waits for whom",
+		Long: `List what there is of some kinds, in the order of kind and name: locks, semaphores, elections,
+channels, waitgroups, onces, conds and maps that are held, waited for or stored; sessions;
+members. KINDS is one of these words, several objects' with commas between, or all for
+all objects; lock, sem, chan, wg, session, node and so on are understood too.
 
 Rows and JSON come as the pages of a long list do, which are not all of one instant.
 Long names are cut in a table, not with -o wide or json.
@@ -35,18 +35,36 @@ Long names are cut in a table, not with -o wide or json.
 With -w what happens to objects follows, a line each; with json one object a line, the
 present ones first, of type "present". It goes on over a change of leader, without a
 gap; if changes were missed that is said, and the present objects are shown again. That
-somebody begins to wait, or gives up, is no change. It ends when it is interrupted.
+somebody begins to wait, or gives up, is no change, nor is what is sent, received or
+counted. It ends when it is interrupted.
+
+With --graph show who waits for whom: of each wait who holds what it wants, who stands before it,
+and until which other wait a hold is kept; of one object, with all that stands behind its
+waits, or of everything. -o dot is for graphviz.
 
 Exit codes: 0 ok, also if the list is empty; 3 if there is nothing of that NAME.`,
 		Example: `  coordctl get locks
   coordctl get locks 'orders/*' -o wide
   coordctl get sem,elections -o json
   coordctl get all -w
-  coordctl get sessions`,
-		Annotations:           map[string]string{hasWide: ""},
+  coordctl get sessions
+  coordctl get --graph lock deploy
+  coordctl get --graph -o dot | dot -Tsvg > waits.svg`,
+		Annotations:           map[string]string{hasWide: "", hasDot: ""},
 		DisableFlagsInUseLine: true,
-		Args:                  between(1, 2),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if graph {
+				return upToTwo(0)(cmd, args)
+			}
+			return upToTwo(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case graph:
+				return a.graphCommand(cmd, args, watch)
+			case a.output == asDot:
+				return misuse(cmd, "-o dot is for --graph")
+			}
 			of, err := topicsOf(args[0])
 			if err != nil {
 				return misuse(cmd, err.Error())
@@ -56,23 +74,24 @@ Exit codes: 0 ok, also if the list is empty; 3 if there is nothing of that NAME.
 			}
 			g := &getting{app: a, of: of, names: patternOf(args[1:]), what: strings.Join(append([]string{"get", args[0]}, shown(args[1:])...), " ")}
 			if watch && !of[0].object() {
-				return misuse(cmd, "-w is for locks, semaphores and elections, not for "+of[0].many)
+				return misuse(cmd, "-w is for objects, not for "+of[0].many)
 			}
 			return g.run(cmd.Context(), watch)
 		},
 	}
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on with what changes")
+	cmd.Flags().BoolVar(&graph, "graph", false, "show who waits for whom")
 	return cmd
 }
 
-// between refuses fewer arguments than least, and more than most.
-func between(least, most int) cobra.PositionalArgs {
+// upToTwo refuses fewer arguments than least, and more than two.
+func upToTwo(least int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
 			return misuse(cmd, "takes "+plural(least, "argument")+" at least")
-		case len(args) > most:
-			return misuse(cmd, "takes "+plural(most, "argument")+" at most, not "+strconv.Itoa(len(args)))
+		case len(args) > 2:
+			return misuse(cmd, "takes 2 arguments at most, not "+strconv.Itoa(len(args)))
 		}
 		return nil
 	}

@@ -19,7 +19,12 @@ func topics() []topic {
 	return []topic{
 		{one: kindLock, many: "locks", short: []string{"lk", "mutex"}, kind: coordv1.Kind_KIND_LOCK},
 		{one: kindSemaphore, many: "semaphores", short: []string{"sem", "sems"}, kind: coordv1.Kind_KIND_SEMAPHORE},
-		{one: "election", many: "elections", short: []string{"elect", "el"}, kind: coordv1.Kind_KIND_ELECTION},
+		{one: kindElection, many: "elections", short: []string{"elect", "el"}, kind: coordv1.Kind_KIND_ELECTION},
+		{one: kindChannel, many: "channels", short: []string{"ch", "chan", "chans"}, kind: coordv1.Kind_KIND_CHAN},
+		{one: kindWaitGroup, many: "waitgroups", short: []string{"wg", "wgs"}, kind: coordv1.Kind_KIND_WAIT_GROUP},
+		{one: "once", many: "onces", kind: coordv1.Kind_KIND_ONCE},
+		{one: "cond", many: "conds", kind: coordv1.Kind_KIND_COND},
+		{one: "map", many: "maps", kind: coordv1.Kind_KIND_MAP},
 		{one: "session", many: "sessions", short: []string{"sess"}},
 		{one: "member", many: "members", short: []string{"mem", "node", "nodes"}},
 	}

@@ -4,18 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-)
 
-// The environment of a child.
-const (
-	envToken     = "COORD_FENCING_TOKEN"
-	envName      = "COORD_LOCK_NAME"
-	envKind      = "COORD_LOCK_KIND"
-	envSession   = "COORD_SESSION_ID"
-	envLineage   = "COORD_LINEAGE"
-	envEndpoints = "COORD_ENDPOINTS"
+	"coordd.dev/client"
 )
 
 // maxLineage is how deep runs may nest.
@@ -23,30 +16,39 @@ const maxLineage = 64
 
 // A claim is what one run holds or wants to hold.
 type claim struct {
-	kind   string // kindLock, kindSemaphore or kindElection
+	kind   string
 	name   string
-	shared bool  // of a lock
-	count  int64 // of a semaphore, at least 1
-	limit  int64 // of a semaphore that is wanted; the lineage does not tell it
+	shared bool          // of a lock
+	count  int64         // of a semaphore, at least 1; of a wait group, not told by a lineage
+	id     client.HoldID // what the cluster calls it, once it is held; "" if that is not known
 
-	value    string // of a candidate; the lineage does not tell it, nor its priority
-	priority int
+	// The lineage does not tell what follows.
+
+	limit    int64        // of a semaphore; of a channel its capacity
+	codec    client.Codec // of a channel
+	value    string       // of a candidate
+	priority int          // of a candidate
 }
 
 const (
 	kindLock      = "lock"
 	kindSemaphore = "semaphore"
 	kindElection  = "election"
+	kindChannel   = "channel"
+	kindWaitGroup = "waitgroup"
 )
 
-// A lineage is what a run's ancestors hold, the oldest first. It knows names, not
+// A lineage is what a run's ancestors hold, the oldest first. By the ids the cluster finds
+// deadlocks among runs, and another cluster knows that they are none of its own. By the
+// names a run is refused at once that would wait for its own ancestor; they know no
 // clusters: whoever nests runs on two clusters unsets COORD_LINEAGE in between.
 //
 // In the environment it is a list of entries parted by spaces:
 //
-//	lock:x:NAME  lock:s:NAME  semaphore:COUNT:NAME  election:x:NAME
+//	lock:x:NAME  lock:s:NAME  semaphore:COUNT:NAME  election:x:NAME  channel:x:NAME
 //
-// where NAME is escaped as in the path of a URL, so that it has no space.
+// where NAME is escaped as in the path of a URL, so that it has no space, and is followed by a
+// comma and the id of the hold.
 type lineage []claim
 
 func parseLineage(s string) (lineage, error) {
@@ -69,18 +71,19 @@ func parseClaim(entry string) (claim, error) {
 	if len(parts) != 3 {
 		return claim{}, errors.New("not kind:mode:name")
 	}
-	name, err := url.PathUnescape(parts[2])
+	escaped, id, _ := strings.Cut(parts[2], ",")
+	name, err := url.PathUnescape(escaped)
 	if err != nil || name == "" {
 		return claim{}, errors.New("bad name")
 	}
-	c := claim{kind: parts[0], name: name}
+	c := claim{kind: parts[0], name: name, id: client.HoldID(id)}
 	switch c.kind {
 	case kindLock:
 		c.shared = parts[1] == "s"
 		if !c.shared && parts[1] != "x" {
 			return claim{}, errors.New("neither x nor s")
 		}
-	case kindElection:
+	case kindElection, kindChannel:
 		if parts[1] != "x" {
 			return claim{}, errors.New("not x")
 		}
@@ -106,6 +109,9 @@ func (l lineage) String() string {
 			mode = "s"
 		}
 		entries[i] = c.kind + ":" + mode + ":" + url.PathEscape(c.name)
+		if c.id != "" {
+			entries[i] += "," + string(c.id)
+		}
 	}
 	return strings.Join(entries, " ")
 }
@@ -113,6 +119,17 @@ func (l lineage) String() string {
 // with returns l and c. It does not share l's memory.
 func (l lineage) with(c claim) lineage {
 	return append(l[:len(l):len(l)], c)
+}
+
+// ids are of the holds that have one, the latest first.
+func (l lineage) ids() []client.HoldID {
+	var ids []client.HoldID
+	for _, c := range slices.Backward(l) {
+		if c.id != "" {
+			ids = append(ids, c.id)
+		}
+	}
+	return ids
 }
 
 // conflict says why c would wait for one of its own ancestors, which wait for it; ""
@@ -124,11 +141,10 @@ func (l lineage) conflict(c claim) string {
 		if held.kind != c.kind || held.name != c.name {
 			continue
 		}
-		if c.kind == kindSemaphore {
-			mine += held.count
-			continue
-		}
 		switch {
+		case c.kind == kindSemaphore:
+			mine += held.count
+		case c.kind == kindChannel: // of several deliveries none is in the way of another
 		case c.kind == kindElection:
 			return "this run is inside one that leads it"
 		case !held.shared:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"coordd.dev/client"
 )
 
 const (
@@ -27,6 +30,8 @@ type order struct {
 	ttl   time.Duration
 	grace time.Duration // between TERM and KILL
 	limit time.Duration // of the run; 0 is none
+
+	follow bool // recv --ack: and on, until the channel is closed
 
 	answer time.Duration // how long the cluster may take to answer; 0: each question has its own
 }
@@ -84,16 +89,22 @@ func (a *app) lockCommand() *cobra.Command {
 
 func (a *app) semCommand() *cobra.Command {
 	var f orderFlags
+	var resize int64
 	cmd := &cobra.Command{
-		Use:   "sem --limit N [flags] NAME -- COMMAND [ARG...]",
-		Short: "Run a command with permits of a semaphore",
+		Use:   "sem --limit N [flags] NAME -- COMMAND [ARG...]\n  coordctl sem --resize N NAME",
+		Short: "Run a command with permits of a semaphore, or set its limit",
 		Long: `Run a command while holding permits of the semaphore NAME. The limit is stored by
 its first user and must be the same everywhere. Permits have no fencing token, for
 others hold some too.
 
+With --resize set the limit that is in force, and run nothing: a smaller one as permits come
+back; what waits for more permits than that is refused. Commands go on giving the limit
+that they always gave.
+
 ` + runContract,
 		Example: `  coordctl sem --limit 4 build -- make
-  coordctl sem --limit 10 --count 3 -n bandwidth -- rsync -a from/ to/`,
+  coordctl sem --limit 10 --count 3 -n bandwidth -- rsync -a from/ to/
+  coordctl sem --resize 2 build`,
 		Annotations: map[string]string{runsCommand: ""},
 	}
 	a.register(cmd, &f)
@@ -101,7 +112,11 @@ others hold some too.
 	flags := cmd.Flags()
 	flags.Int64Var(&f.limit, "limit", 0, "permits there are, the same everywhere; needed")
 	flags.Int64Var(&f.count, "count", 1, "permits to hold")
+	flags.Int64Var(&resize, "resize", 0, "run nothing: set the limit to `N`")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if flags.Changed("resize") {
+			return a.resizeCommand(cmd, args, resize)
+		}
 		switch {
 		case f.limit < 1:
 			return misuse(cmd, "--limit says how many permits there are, 1 at least")
@@ -119,6 +134,29 @@ others hold some too.
 	return cmd
 }
 
+// resizeCommand is sem --resize.
+func (a *app) resizeCommand(cmd *cobra.Command, args []string, limit int64) error {
+	for _, name := range []string{"limit", "count", "nonblock", "wait", "conflict-exit-code", "ttl", "kill-after", "max-run"} {
+		if cmd.Flags().Changed(name) {
+			return asksOnly(misuse(cmd, "--resize runs nothing: --"+name+" says nothing to it"))
+		}
+	}
+	switch {
+	case cmd.ArgsLenAtDash() >= 0:
+		return asksOnly(misuse(cmd, "--resize runs nothing: no -- and no command"))
+	case len(args) != 1 || args[0] == "":
+		return asksOnly(misuse(cmd, "takes one NAME"))
+	case limit < 1:
+		return asksOnly(misuse(cmd, "--resize is 1 at least"))
+	}
+	what := "sem --resize " + show(args[0])
+	return a.converse(cmd.Context(), what, func(ctx context.Context, c *client.Client) error {
+		ctx, cancel := a.answered(ctx)
+		defer cancel()
+		return sessionError(what, c.Semaphore(args[0], 0).Resize(ctx, limit))
+	})
+}
+
 // registerTry adds what an election does not have: who has not won can only wait.
 func registerTry(cmd *cobra.Command, f *orderFlags) {
 	cmd.Flags().BoolVarP(&f.nonblock, "nonblock", "n", false, "do not wait")
@@ -127,10 +165,16 @@ func registerTry(cmd *cobra.Command, f *orderFlags) {
 // register adds the flags that lock, sem and elect share. They are flock's where flock
 // has such a flag.
 func (a *app) register(cmd *cobra.Command, f *orderFlags) {
-	f.ttl = duration(defaultTTL)
 	flags := cmd.Flags()
 	flags.VarP(&f.wait, "wait", "w", "wait no longer than `DUR`")
 	flags.IntVarP(&f.conflictCode, "conflict-exit-code", "E", exitNotAcquired, "exit `CODE` if it was not acquired")
+	a.registerRun(cmd, f)
+}
+
+// registerRun adds the flags of what runs a command.
+func (a *app) registerRun(cmd *cobra.Command, f *orderFlags) {
+	f.ttl = duration(defaultTTL)
+	flags := cmd.Flags()
 	flags.Var(&f.ttl, "ttl", "lease: how soon others may go on if this machine dies, 500ms to 24h")
 	flags.Var(&f.killAfter, "kill-after", "how long the command may take from TERM to KILL, at most a third of --ttl (default a fifth)")
 	flags.Var(&f.maxRun, "max-run", "stop the command after `DUR`")

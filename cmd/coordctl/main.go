@@ -59,17 +59,20 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "coordctl",
 		Short: "Run commands under locks that many machines share",
-		Long: `coordctl runs commands under locks, semaphores and elections of a coordd cluster.
+		Long: `coordctl runs commands under locks, semaphores and elections of a coordd cluster, and uses
+its channels, wait groups and maps.
 
-Exit codes of lock, sem and elect are the command's own, and: 75 not acquired, 79 lock
-lost, 124 time limit, 125 coordctl failed, 126 cannot run, 127 not found. Those of
-the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
+Exit codes of lock, sem, elect, recv --ack and waitgroup run are the command's own, and: 75
+not acquired, 79 lock lost, 124 time limit, 125 coordctl failed, 126 cannot run, 127
+not found. Those of the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 6 unavailable, 124 timeout.`,
 		Example: `  coordctl lock deploy -- ./deploy.sh
   coordctl lock -w 1s deploy -- ./deploy.sh
   coordctl sem --limit 4 build -- make
   coordctl elect primary -- ./serve.sh
   coordctl elect --observe primary
+  coordctl send --capacity 100 jobs one two
+  coordctl recv --ack jobs -- ./work.sh
   coordctl explain deploy
   coordctl status`,
 		Args:          noCommand,
@@ -80,13 +83,14 @@ the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 	a.timeout = duration(5 * time.Second)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.endpoints, "endpoints", "", "`host:port,...` of coordd (default $COORD_ENDPOINTS, else "+defaultEndpoint+")")
-	flags.StringVarP(&a.output, "output", "o", asTable, "`table|json`, of get and describe also wide; with json, errors on stderr are JSON too")
-	flags.Var(&a.timeout, "timeout", "how long the cluster may take to answer; lock, sem and elect give it 10s")
+	flags.StringVarP(&a.output, "output", "o", asTable, "`table|json`, of get, describe and explain also wide; with json, errors on stderr are JSON too")
+	flags.Var(&a.timeout, "timeout", "how long the cluster may take to answer; what runs a command gives it 10s")
 	flags.BoolVar(&a.insecure, "insecure", false, "allow plain text beyond loopback")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		_, wide := cmd.Annotations[hasWide]
+		_, drawn := cmd.Annotations[hasDot]
 		switch {
-		case a.output == asTable, a.output == asJSON, wide && a.output == asWide:
+		case a.output == asTable, a.output == asJSON, wide && a.output == asWide, drawn && a.output == asDot:
 			return nil
 		case wide:
 			return misuse(cmd, "-o "+show(a.output)+": neither table, wide nor json")
@@ -94,8 +98,9 @@ the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 held, 5 refused,
 		return misuse(cmd, "-o "+show(a.output)+": neither table nor json")
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, err.Error()) })
-	root.AddCommand(a.lockCommand(), a.semCommand(), a.electCommand(), a.getCommand(), a.describeCommand(),
-		a.explainCommand(), a.statusCommand(), a.sessionCommand(), a.versionCommand())
+	root.AddCommand(a.lockCommand(), a.semCommand(), a.electCommand(),
+		a.sendCommand(), a.recvCommand(), a.closeCommand(), a.waitGroupCommand(), a.mapCommand(), a.deleteCommand(),
+		a.getCommand(), a.describeCommand(), a.explainCommand(), a.statusCommand(), a.sessionCommand(), a.versionCommand())
 	return root
 }
 

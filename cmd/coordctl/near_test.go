@@ -33,13 +33,13 @@ func TestTopicsOf(t *testing.T) {
 	for list, want := range map[string]string{
 		"locks":                "lock",
 		"sem,lock,sem":         "semaphore lock",
-		"all":                  "lock semaphore election",
+		"all":                  "lock semaphore election channel waitgroup once cond map",
 		"node":                 "member",
 		"sessions,locks":       "! sessions and members are asked for alone",
 		"members,members":      "! sessions and members are asked for alone",
-		"barrels":              "! no kind barrels; there are locks, semaphores, elections, sessions and members",
-		"":                     `! no kind ""; there are locks, semaphores, elections, sessions and members`,
-		"locks,":               `! no kind ""; there are locks, semaphores, elections, sessions and members`,
+		"barrels":              "! no kind barrels; there are locks, semaphores, elections, channels, waitgroups, onces, conds, maps, sessions and members",
+		"":                     `! no kind ""; there are locks, semaphores, elections, channels, waitgroups, onces, conds, maps, sessions and members`,
+		"locks,":               `! no kind ""; there are locks, semaphores, elections, channels, waitgroups, onces, conds, maps, sessions and members`,
 		"mutex,elect,election": "lock election",
 	} {
 		of, err := topicsOf(list)

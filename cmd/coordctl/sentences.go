@@ -12,8 +12,9 @@ import (
 // told is how many holders are told of each in a sentence of their own.
 const told = 3
 
-// explain says what a person wants to know of an object that there is.
-func (e *explaining) explain(r *coordv1.ExplainObjectResponse) *explanation {
+// explain says what a person wants to know of an object that there is. The chain is what stands
+// behind who waits for it.
+func (e *explaining) explain(r *coordv1.ExplainObjectResponse, chain []string) *explanation {
 	d := r.GetDescription()
 	x := &explanation{Object: new(describedOf(d, nil)), HoldTimes: times(r.GetHoldTimes())}
 	for _, w := range r.GetExpectedWaits() {
@@ -21,6 +22,10 @@ func (e *explaining) explain(r *coordv1.ExplainObjectResponse) *explanation {
 	}
 	if w := r.GetExpectedWaitOfNext(); w != nil {
 		x.Next = millis(w.AsDuration())
+	}
+	if !hadInTurn(d.GetKind()) {
+		e.explainOther(x, r)
+		return x
 	}
 	x.say("%s", whoHas(d))
 	for i, p := range d.GetHolders() {
@@ -31,6 +36,7 @@ func (e *explaining) explain(r *coordv1.ExplainObjectResponse) *explanation {
 		x.holder(p, r.GetHoldTimes(), len(d.GetHolders()) > 1 || d.GetKind() == coordv1.Kind_KIND_SEMAPHORE)
 	}
 	x.queue(d)
+	x.Sentences = append(x.Sentences, chain...)
 	x.expect(r)
 	e.next(x, d)
 	return x
@@ -94,6 +100,20 @@ func (x *explanation) holder(p *coordv1.Party, past *coordv1.HoldTimes, several 
 	} else {
 		x.say("It does not say why: it has no note.")
 	}
+	x.alive(p)
+	held := p.GetFor().AsDuration()
+	switch {
+	case past == nil:
+	case held > past.GetLongest().AsDuration():
+		x.say("It has held it for longer than any of the last %s.", plural(int(past.GetCount()), "hold"))
+	case held > past.GetP90().AsDuration():
+		x.say("It has held it for longer than nine in ten of the last %s.", plural(int(past.GetCount()), "hold"))
+	}
+}
+
+// alive says whether a holder is.
+func (x *explanation) alive(p *coordv1.Party) {
+	session := "session " + formatSessionID(p.GetSessionId())
 	renewed, ttl, left := p.GetRenewed().AsDuration(), p.GetTtl().AsDuration(), leaseLeft(p)
 	switch {
 	case left == 0:
@@ -103,14 +123,6 @@ func (x *explanation) holder(p *coordv1.Party, past *coordv1.HoldTimes, several 
 			short(renewed), short(left), session, short(ttl))
 	default:
 		x.say("It is alive: it renewed its lease %s ago; the lease ends in %s unless it is renewed again (%s).", short(renewed), short(left), session)
-	}
-	held := p.GetFor().AsDuration()
-	switch {
-	case past == nil:
-	case held > past.GetLongest().AsDuration():
-		x.say("It has held it for longer than any of the last %s.", plural(int(past.GetCount()), "hold"))
-	case held > past.GetP90().AsDuration():
-		x.say("It has held it for longer than nine in ten of the last %s.", plural(int(past.GetCount()), "hold"))
 	}
 }
 

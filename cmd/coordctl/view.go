@@ -96,12 +96,14 @@ type objectView struct {
 	Waiting int64      `json:"waiting"`
 	Limit   int64      `json:"limit,omitempty"`
 	Held    int64      `json:"held,omitempty"`
+	State   string     `json:"state,omitempty"`
 }
 
 func objectViewOf(o *coordv1.ObjectSummary) *objectView {
 	return &objectView{
 		Kind: kindWord(o.GetKind()), Name: o.GetName(), Holder: partyViewOf(o.GetHolder()),
 		Holders: o.GetHolders(), Waiting: o.GetWaiting(), Limit: o.GetLimit(), Held: o.GetHeld(),
+		State: stateWord(o.GetState()),
 	}
 }
 
@@ -109,7 +111,7 @@ func objectViewOf(o *coordv1.ObjectSummary) *objectView {
 func summaryOf(d *coordv1.Description) *coordv1.ObjectSummary {
 	o := &coordv1.ObjectSummary{
 		Kind: d.GetKind(), Name: d.GetName(), Holders: int64(len(d.GetHolders())),
-		Waiting: d.GetWaiting(), Limit: d.GetLimit(), Held: d.GetHeld(),
+		Waiting: d.GetWaiting(), Limit: d.GetLimit(), Held: d.GetHeld(), State: d.GetState(),
 	}
 	if o.Holders > 0 {
 		o.Holder = d.GetHolders()[0]
@@ -123,29 +125,34 @@ type objectTable struct {
 	app   *app
 	kinds bool // of several
 	limit bool // some may be semaphores
+	has   bool // some may be of a kind that has something in it
 }
 
 func (a *app) objectTable(of []topic) *objectTable {
 	t := &objectTable{app: a, columns: columns{w: a.stdout}, kinds: len(of) > 1}
 	for _, o := range of {
 		t.limit = t.limit || o.kind == coordv1.Kind_KIND_SEMAPHORE
+		t.has = t.has || !hadInTurn(o.kind)
 	}
 	return t
 }
 
 // head is the first row.
 func (t *objectTable) head() {
-	t.object("KIND", "NAME", "HOLDER", "HELD", "WAITING", "PERMITS", []string{"SESSION", "TOKEN", "TTL", "RENEWED", "VALUE", "NOTE"})
+	t.object("KIND", "NAME", "HOLDER", "HELD", "WAITING", "PERMITS", "HAS", []string{"SESSION", "TOKEN", "TTL", "RENEWED", "VALUE", "NOTE"})
 }
 
 // object puts the cells of a row in their order, less those that this table does not have.
-func (t *objectTable) object(kind, name, holder, held, waiting, permits string, wide []string) {
+func (t *objectTable) object(kind, name, holder, held, waiting, permits, has string, wide []string) {
 	cells := []string{name, holder, held, waiting}
 	if t.kinds {
 		cells = append([]string{kind}, cells...)
 	}
 	if t.limit {
 		cells = append(cells, permits)
+	}
+	if t.has {
+		cells = append(cells, has)
 	}
 	if t.app.output == asWide {
 		cells = append(cells, wide...)
@@ -155,7 +162,7 @@ func (t *objectTable) object(kind, name, holder, held, waiting, permits string, 
 
 func (t *objectTable) add(o *coordv1.ObjectSummary) {
 	holder, held, permits := "-", "-", "-"
-	if o.GetLimit() > 0 {
+	if o.GetKind() == coordv1.Kind_KIND_SEMAPHORE && o.GetLimit() > 0 {
 		permits = strconv.FormatInt(o.GetHeld(), 10) + "/" + strconv.FormatInt(o.GetLimit(), 10)
 	}
 	wide := []string{"-", "-", "-", "-", "-", "-"}
@@ -169,7 +176,7 @@ func (t *objectTable) add(o *coordv1.ObjectSummary) {
 			short(h.GetRenewed().AsDuration()) + " ago", t.app.clip(h.GetValue()), t.app.clip(h.GetNote()),
 		}
 	}
-	t.object(kindWord(o.GetKind()), t.app.cut(o.GetName()), holder, held, strconv.FormatInt(o.GetWaiting(), 10), permits, wide)
+	t.object(kindWord(o.GetKind()), t.app.cut(o.GetName()), holder, held, strconv.FormatInt(o.GetWaiting(), 10), permits, contents(o), wide)
 }
 
 // holder names one of n holders.

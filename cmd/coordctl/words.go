@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/client"
 )
 
@@ -45,19 +46,54 @@ func (t *attempt) refused(err error, facts string) *failure {
 	if busy, ok := errors.AsType[*client.BusyError](err); ok {
 		return t.failed("not acquired: "+t.want.held(busy.Holders, busy.Waiting), "", t.code)
 	}
+	if dead, ok := errors.AsType[*client.DeadlockError](err); ok {
+		return t.failed("deadlock: "+deadlock(dead), "take them in one order everywhere", exitCoordctl)
+	}
 	if errors.Is(err, errNotInTime) { // not if it was refused just then for another reason
 		if facts == "" {
 			facts = "the cluster did not say who " + t.want.word("holds", "leads") + " it"
+			if t.want.kind == kindChannel {
+				facts = "the cluster did not say what is in it"
+			}
 		}
 		return t.failed(t.want.word("not acquired in ", "not elected in ")+short(t.wait)+": "+facts, "", t.code)
 	}
 	next := ""
 	if errors.Is(err, client.ErrMismatch) {
 		next = "give the limit that the others give"
+		if t.want.kind == kindChannel {
+			next = madeOtherwise("channel", t.want.name)
+		}
 	}
 	// The client's errors begin as ours do, with what was asked for.
 	why := strings.TrimPrefix(err.Error(), t.want.kind+" "+t.want.name+": ")
 	return t.failed(why, next, exitCoordctl)
+}
+
+// deadlock is a cycle in words: who holds what, and waits for what.
+func deadlock(err *client.DeadlockError) string {
+	var all []string
+	for _, w := range err.Cycle {
+		holds := make([]string, len(w.Holds))
+		for i, r := range w.Holds {
+			holds[i] = refWords(r)
+		}
+		s := clean(w.Who.String()) + " holds " + strings.Join(holds, " and ") + " and waits for " + refWords(w.Wants)
+		if w.Skipped > 0 {
+			s += fmt.Sprintf(" (and %d more)", w.Skipped)
+		}
+		all = append(all, s)
+	}
+	return strings.Join(all, ", while ")
+}
+
+// refWords names an object, and the line of a program that asked for it if that is known.
+func refWords(r client.Ref) string {
+	s := kindWord(coordv1.Kind(r.Kind)) + " " + show(r.Name)
+	if r.At != "" && !ownSite(r.At) {
+		s += " (" + clean(r.At) + ")"
+	}
+	return s
 }
 
 // lostError says that the command was stopped, or never started, because it could no
@@ -83,6 +119,16 @@ func (c claim) word(held, led string) string {
 
 // held says who holds something and how many are to have it next.
 func (c claim) held(holders []client.Holder, ahead int) string {
+	if c.kind == kindChannel {
+		s := "nothing is there to be received"
+		if n := len(holders); n > 0 {
+			s += ", but " + plural(n, "element") + " not yet acknowledged"
+		}
+		if ahead > 0 {
+			s += fmt.Sprintf(", %d ahead", ahead)
+		}
+		return s
+	}
 	s := c.word("held", "led") + " by nobody now"
 	if len(holders) > 0 {
 		h := holders[0]
@@ -97,106 +143,11 @@ func (c claim) held(holders []client.Holder, ahead int) string {
 	return s
 }
 
-// A narrator tells the person at the terminal what is waited for: after a second, and
-// on a terminal from then on. It also keeps -w, because the facts are best asked for
-// just before the wait is given up: then our own place in the queue is among them.
-type narrator struct {
-	*attempt
-	client *client.Client
-	giveUp context.CancelCauseFunc
-	cancel context.CancelFunc
-	done   chan struct{}
-	facts  string // of the last moment; read after done
-}
-
-func (t *attempt) narrate(ctx context.Context, giveUp context.CancelCauseFunc, c *client.Client) *narrator {
-	ctx, cancel := context.WithCancel(ctx)
-	n := &narrator{attempt: t, client: c, giveUp: giveUp, cancel: cancel, done: make(chan struct{})}
-	go n.run(ctx)
-	return n
-}
-
-// stop ends the narrator and returns the facts it gave up with.
-func (n *narrator) stop() string {
-	n.cancel()
-	<-n.done
-	return n.facts
-}
-
-func (n *narrator) run(ctx context.Context) {
-	defer close(n.done)
-	limit := newTimer(n.wait)
-	defer limit.Stop()
-	waiting := ctx
-	if n.wait > 0 {
-		var cancel context.CancelFunc
-		waiting, cancel = context.WithTimeout(ctx, n.wait) // when limit fires
-		defer cancel()
-	}
-	speak := time.NewTimer(quiet)
-	defer speak.Stop()
-	rewrite, spoken := isTerminal(n.stderr), false
-	for {
-		select {
-		case <-ctx.Done():
-		case <-limit.C:
-			n.facts = n.describe(ctx)
-			n.giveUp(errNotInTime)
-		case <-speak.C:
-			if facts := n.describe(waiting); waiting.Err() == nil { // else the wait is over
-				n.tell(facts, rewrite)
-				spoken = true
-			}
-			if rewrite {
-				speak.Reset(quiet)
-			}
-			continue
-		}
-		if rewrite && spoken {
-			fmt.Fprint(n.stderr, "\r\x1b[K")
-		}
-		return
-	}
-}
-
-func (n *narrator) tell(facts string, rewrite bool) {
-	if facts == "" {
-		facts = "no answer from the cluster"
-	}
-	line := "coordctl: waiting for " + show(n.want.name) + ": " + facts
-	if rewrite {
-		fmt.Fprint(n.stderr, "\r"+line+"\x1b[K")
-		return
-	}
-	fmt.Fprintln(n.stderr, line)
-}
-
-// describe returns who holds it and how many are ahead of us, "" if there is no answer.
-func (n *narrator) describe(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, min(factsLimit, n.patience(factsLimit)))
-	defer cancel()
-	d, err := n.client.Describe(ctx, kinds()[n.want.kind], n.want.name)
-	if err != nil {
-		return ""
-	}
-	ahead := d.Waiting // if we do not wait yet
-	if ahead > len(d.Waiters) {
-		ahead-- // beyond those listed
-	}
-	me := n.client.Session().ID
-	for i, w := range d.Waiters {
-		if w.Session == me {
-			ahead = i
-			break
-		}
-	}
-	return n.want.held(d.Holders, ahead)
-}
-
 // kinds are the client's names of ours.
 func kinds() map[string]client.Kind {
 	return map[string]client.Kind{
 		kindLock: client.KindLock, kindSemaphore: client.KindSemaphore, kindElection: client.KindElection,
+		kindChannel: client.KindChan, kindWaitGroup: client.KindWaitGroup,
 	}
 }
 
