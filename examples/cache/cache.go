@@ -113,10 +113,11 @@ func (s *cache) get(ctx context.Context, key string) (row, error) {
 		if found {
 			return r, nil
 		}
+		read := s.fill
 		if !hearing {
-			return s.read(ctx, key)
+			read = s.fresh
 		}
-		r, err := s.fill(ctx, key, known)
+		r, err := read(ctx, key, known)
 		if err != nil {
 			return row{}, err
 		}

@@ -53,19 +53,22 @@ func fillName(key string, known int64) string { return fmt.Sprintf("fill/%s@%d",
 // others get what it has read; should it die, one of them reads.
 func (s *cache) fill(ctx context.Context, key string, known int64) (row, error) {
 	once := client.OnceValueContext(s.client, s.versions.part.Object(fillName(key, known)),
-		func(ctx context.Context, _ client.Token) (row, error) {
-			r, err := s.read(ctx, key)
-			if err == nil && r.Version < known {
-				err = fmt.Errorf("the database has version %d of %s, and %d was announced: is a replica behind?", r.Version, key, known)
-			}
-			return r, err
-		})
+		func(ctx context.Context, _ client.Token) (row, error) { return s.fresh(ctx, key, known) })
 	r, err := once(ctx)
 	if err != nil {
 		return row{}, fmt.Errorf("fill: %w", err)
 	}
 	if _, now, _, _ := s.look(key); now > known { // whoever announced that may have come too soon
 		err = s.versions.forget(ctx, key, known)
+	}
+	return r, err
+}
+
+// fresh reads a row that is not older than a version.
+func (s *cache) fresh(ctx context.Context, key string, known int64) (row, error) {
+	r, err := s.read(ctx, key)
+	if err == nil && r.Version < known {
+		err = fmt.Errorf("the database has version %d of %s, and %d was announced: is a replica behind?", r.Version, key, known)
 	}
 	return r, err
 }
