@@ -14,8 +14,8 @@ var sdks = []string{
 	"go.opentelemetry.io/proto", "github.com/prometheus/",
 }
 
-// sdkRooms may import them, and so may tests.
-var sdkRooms = []string{"cmd/coordd", "test/otlp"}
+// sdkRooms may import them, and so may tests. An example that is traced is a command too.
+var sdkRooms = []string{"cmd/coordd", "examples/sagaorchestrated", "test/otlp"}
 
 func TestSDKInCommandsOnly(t *testing.T) {
 	seen := false
