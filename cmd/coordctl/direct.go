@@ -193,7 +193,8 @@ func callError(what, targets string, err error) *failure {
 	}
 	switch reason(err) {
 	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_YOURS, coordv1.Reason_REASON_LIMIT,
-		coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP, coordv1.Reason_REASON_MISMATCH, coordv1.Reason_REASON_CALL_OVER:
+		coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP, coordv1.Reason_REASON_MISMATCH, coordv1.Reason_REASON_CALL_OVER,
+		coordv1.Reason_REASON_CLOSED, coordv1.Reason_REASON_DEADLOCK:
 		f.code = exitRefused
 		return f
 	case coordv1.Reason_REASON_BUSY:
@@ -210,6 +211,8 @@ func callError(what, targets string, err error) *failure {
 		return f
 	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:
 		f.next = outcomeUnknown
+		return f
+	case coordv1.Reason_REASON_CUT_SHORT:
 		return f
 	case coordv1.Reason_REASON_UNSPECIFIED:
 	}

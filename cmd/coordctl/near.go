@@ -23,6 +23,9 @@ func (g *getting) missing(ctx context.Context) error {
 // none, or no answer, is no reason to say anything else.
 func (n *nodes) missing(ctx context.Context, what, name string, of []topic) *failure {
 	f := &failure{what: what, why: "nobody holds it or waits for it", next: "see coordctl get " + of[0].many, code: exitNotFound}
+	if len(of) == 1 && !hadInTurn(of[0].kind) {
+		f.why = "there is none of that name"
+	}
 	if len(of) > 1 {
 		f.next = "see coordctl get all"
 	}
