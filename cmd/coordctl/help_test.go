@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coordd.dev/client"
 	"coordd.dev/coordtest"
 )
 
@@ -52,17 +54,11 @@ func TestHelpRuns(t *testing.T) {
 	t.Setenv(patient, "yes")
 	t.Chdir(dir)
 
+	c := cluster.Dial()
 	lines := examples(new(app).root())
 	slices.Sort(lines)
 	for _, line := range slices.Compact(lines) {
-		// What receives finds something, and what goes on to the end comes to one.
-		prepare := "coordctl delete channel jobs; coordctl send --capacity 100 jobs 1 2 3 4 5"
-		if strings.Contains(line, "--follow") {
-			prepare += "; coordctl close jobs"
-		}
-		if strings.Contains(line, "jobs") && !strings.Contains(line, "delete") {
-			_ = exec.Command("sh", "-c", prepare).Run() // there may have been none
-		}
+		refill(t, c, line)
 		code, said := runShown(t, line)
 		allowed := []int{0, exitFailed, exitNotFound, exitHeld, exitNotAcquired, exitSignal + int(syscall.SIGINT)}
 		if strings.Contains(line, "waitgroup done") {
@@ -71,6 +67,24 @@ func TestHelpRuns(t *testing.T) {
 		if !slices.Contains(allowed, code) {
 			t.Errorf("%s\nexits %d: %s", line, code, said)
 		}
+	}
+}
+
+// refill has what receives find something, and what goes on to the end come to one.
+func refill(t *testing.T, c *client.Client, line string) {
+	t.Helper()
+	if !strings.Contains(line, "jobs") || strings.Contains(line, "delete") {
+		return
+	}
+	if err := c.Delete(t.Context(), client.KindChan, "jobs"); err != nil && !errors.Is(err, client.ErrNotFound) {
+		t.Fatal(err)
+	}
+	jobs := client.NewChan[string](c, "jobs", 100, client.WithCodec(client.Raw()))
+	for range 5 {
+		jobs.Send("job")
+	}
+	if strings.Contains(line, "--follow") {
+		jobs.Close()
 	}
 }
 
