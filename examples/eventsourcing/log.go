@@ -14,7 +14,7 @@ import (
 type seq uint64
 
 // MarshalText is of encoding.TextMarshaler.
-func (n seq) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%010d", uint64(n)), nil }
+func (n seq) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%010d", uint64(n)), nil } //nolint:unparam // of encoding.TextMarshaler
 
 // UnmarshalText is of encoding.TextUnmarshaler.
 func (n *seq) UnmarshalText(text []byte) error {
