@@ -74,6 +74,13 @@ func (a *audience) saw() string {
 	return s
 }
 
+// begins waits until the present state was seen, which is not at once where nobody leads yet.
+func (a *audience) begins() {
+	for a.saw() == "" {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // Observers see the present state, every leader, every value, and every vacancy.
 func TestObserve(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
@@ -174,7 +181,7 @@ func TestObserveThroughLeaderChanges(t *testing.T) {
 		}
 		who = append(who, observe(t, c.Election("e"))) // on a session that is busy
 		for _, a := range who {
-			a.saw()
+			a.begins()
 		}
 		var want []string
 		turn := func(i int) {
@@ -261,7 +268,7 @@ func TestObserveEnds(t *testing.T) {
 			wantErr(t, err, client.ErrInvalid)
 		}
 		a := observe(t, c.Election("e"))
-		a.saw()
+		a.begins()
 		go func() { _ = c.Close() }() // it never fails
 		<-a.done
 		wantErr(t, a.end, client.ErrClientClosed)
@@ -284,7 +291,7 @@ func TestObserverSaysWhenItIsOutOfReach(t *testing.T) {
 		var log bytes.Buffer // of one goroutine at a time
 		c := cluster.Dial(client.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		a := observe(t, c.Election("e"))
-		a.saw()
+		a.begins()
 		said := func() string {
 			synctest.Wait()
 			var words []string

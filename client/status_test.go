@@ -29,6 +29,9 @@ func TestReasonsRoundTrip(t *testing.T) {
 		coordv1.Reason_REASON_GAP:             nil,
 		coordv1.Reason_REASON_BUSY:            ErrBusy,
 		coordv1.Reason_REASON_MISMATCH:        ErrMismatch,
+		coordv1.Reason_REASON_CLOSED:          ErrClosed,
+		coordv1.Reason_REASON_CUT_SHORT:       ErrCutShort,
+		coordv1.Reason_REASON_DEADLOCK:        ErrDeadlock,
 		coordv1.Reason_REASON_TIMED_OUT:       nil,
 		coordv1.Reason_REASON_CALL_OVER:       nil,
 	}
