@@ -163,7 +163,7 @@ func refusal(o *coordv1.Outcome) error {
 		return &BusyError{Kind: d.Kind, Name: d.Name, Holders: d.Holders, Waiting: d.Waiting}
 	case coordv1.Code_CODE_INVALID:
 		if o.GetValue() > 0 {
-			return fmt.Errorf("%w: more permits than the limit of %d", ErrInvalid, o.GetValue())
+			return fmt.Errorf("%w: more than the limit of %d", ErrInvalid, o.GetValue())
 		}
 		return ErrInvalid
 	case coordv1.Code_CODE_MISMATCH:

@@ -169,8 +169,9 @@ func (a *app) closeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "close [--capacity N] CHANNEL",
 		Short: "Close a channel",
-		Long: `Close a channel: who waits to send is refused, who receives drains it. With --capacity it is
-made if there is none. It stays closed until coordctl delete.
+		Long: `Close a channel: who waits to send is refused, who receives drains it. It stays closed until
+coordctl delete. An open channel without elements is forgotten; with --capacity it is made
+then, so say it where the elements may have been received already.
 
 Exit codes: 0 ok, 3 there is no such channel, 5 it is closed already, or was made
 otherwise.`,
@@ -187,8 +188,17 @@ otherwise.`,
 			ctx, cancel := a.answered(ctx)
 			defer cancel()
 			err := client.NewChan[[]byte](c, args[0], capacity, client.WithCodec(rawAs(codec))).CloseContext(ctx)
-			return otherwise(sessionError(what, err), "channel", args[0])
+			return notMade(otherwise(sessionError(what, err), "channel", args[0]))
 		})
 	}
 	return cmd
+}
+
+// notMade adds to a failure to close what to do where there is no channel.
+func notMade(err error) error {
+	if f, ok := errors.AsType[*failure](err); ok && f.code == exitNotFound {
+		f.why = "there is no such channel: an open one is forgotten once it is empty"
+		f.next = "--capacity N makes it, and closes it"
+	}
+	return err
 }
