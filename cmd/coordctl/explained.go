@@ -78,6 +78,8 @@ func (e *explaining) nextOther(x *explanation, d *coordv1.Description) {
 		x.say("Those who wait leave the capacity to others: it is made by the first who gives one.")
 	case d.GetKind() == coordv1.Kind_KIND_WAIT_GROUP && d.GetHeld() > 0:
 		x.say("Who waits goes on when it counts nothing.")
+	case d.GetKind() == coordv1.Kind_KIND_COND && d.GetWaiting() > 0:
+		x.say("Who waits goes on after a signal, once it has its lock again; a program gives it.")
 	case d.GetWaiting() == 0 && d.GetStored():
 		x.say("It stays until it is deleted: coordctl delete %s %s", kind, name)
 	}
