@@ -201,7 +201,9 @@ func (w *channelWorld) expire(of int) {
 		}
 	}
 	w.cluster.Expire(w.clients[of])
+	w.mu.Lock() // what the others waited for may come meanwhile
 	maps.DeleteFunc(w.deliveries, func(id int, _ *client.Delivery[int]) bool { return id%clientsOfChannels == of })
+	w.mu.Unlock()
 	w.cluster.Resume(w.clients[of])
 	time.Sleep(5 * time.Second)
 	w.check(before, []event{{do: "expire", target: of}})
