@@ -58,7 +58,7 @@ func (n *scripted) Status(context.Context, *coordv1.StatusRequest) (*coordv1.Sta
 	if n.status != nil {
 		n.status()
 	}
-	return &coordv1.StatusResponse{Leading: true, Ready: true}, nil
+	return &coordv1.StatusResponse{ClusterId: "c1", Leading: true, Ready: true}, nil
 }
 
 func (n *scripted) Attach(s coordv1.SessionService_AttachServer) error {

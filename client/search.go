@@ -114,7 +114,7 @@ func (f *finder) await(ctx context.Context) *link {
 		case p.err != nil:
 			f.faults[p.addr] = p.link.fault(p.err)
 			p.link.close()
-		case p.status.GetLeading():
+		case p.status.GetLeading() && p.status.GetClusterId() != "":
 			p.link.cluster = p.status.GetClusterId()
 			return p.link
 		default:
@@ -134,13 +134,17 @@ func (f *finder) next() probe {
 	return p
 }
 
-// follow takes the answer of a node that does not lead.
+// follow takes the answer of a node that does not lead, or has yet to found its cluster, which
+// takes a moment: before that it serves nobody, and holds could not be named (LineageFrom).
 func (f *finder) follow(ctx context.Context, p probe) {
 	f.heard = true
 	leader := p.status.GetLeaderAddress()
 	f.faults[p.addr] = "no leader known"
 	if why := p.status.GetNotReadyReason(); why != "" {
 		f.faults[p.addr] = why
+	}
+	if p.status.GetLeading() {
+		leader = ""
 	}
 	f.ask(ctx, leader, p.status.GetClusterId())
 	if leader == "" {

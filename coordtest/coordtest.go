@@ -164,7 +164,7 @@ func (c *Cluster) AwaitWaiters(kind client.Kind, name string, n int) {
 	defer cancel()
 	on := park.Object{Kind: park.Kind(kind), Name: name}
 	if !c.first(ctx, func(ctx context.Context, l *life) bool {
-		return l.replica.AwaitWaiters(ctx, on, n) == nil
+		return l.awaitWaiters(ctx, on, n)
 	}) {
 		c.t.Fatalf("coordtest: no %d waiters on %v %s in %v", n, kind, name, patience)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"coordd.dev/internal/park"
 	"coordd.dev/internal/server"
 	"coordd.dev/raftstore"
 	"coordd.dev/raftstore/hraft"
@@ -147,6 +148,34 @@ func (l *life) end() {
 	l.serving.Wait()
 	_ = l.log.Close()
 	_ = l.engine.Close()
+}
+
+// awaitWaiters returns true once the node leads and n waits are parked on the object, false if
+// ctx ends. Only the leader's state is the present one: a follower is a little behind, and one
+// that has started again goes through all that ever was.
+func (l *life) awaitWaiters(ctx context.Context, on park.Object, n int) bool {
+	for l.awaitLeading(ctx) {
+		leadership, changed := l.log.Leadership()
+		if !leadership.Leading {
+			continue
+		}
+		term, cancel := context.WithCancel(ctx)
+		var watching sync.WaitGroup
+		watching.Go(func() {
+			select {
+			case <-changed:
+				cancel()
+			case <-term.Done():
+			}
+		})
+		err := l.replica.AwaitWaiters(term, on, n)
+		cancel()
+		watching.Wait()
+		if err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitLeading returns true once the node leads, false if ctx ends.
