@@ -57,9 +57,8 @@ func TestScale(t *testing.T) {
 	if l.Sampled != sampled || l.Restart == 0 || l.Memory.Heap <= 0 || l.Memory.RSS <= 0 {
 		t.Errorf("after the restart: %+v", l)
 	}
-	// No session ends before its TTL less a third, after which it is renewed; on a stalled
-	// machine it may be renewed later, and all may take longer.
-	if s.Freed < s.First || s.First < 500*time.Millisecond || s.Memory.Heap <= 0 {
+	// When the first ends depends on the machine: one that stalls for a TTL ends them early.
+	if s.Freed < s.First || s.Freed == 0 || s.Memory.Heap <= 0 {
 		t.Errorf("sessions: %+v", s)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {

@@ -154,7 +154,7 @@ func (l *life) end() {
 // ctx ends. Only the leader's state is the present one: a follower is a little behind, and one
 // that has started again goes through all that ever was.
 func (l *life) awaitWaiters(ctx context.Context, on park.Object, n int) bool {
-	for l.awaitLeading(ctx) {
+	for ctx.Err() == nil && l.awaitLeading(ctx) {
 		leadership, changed := l.log.Leadership()
 		if !leadership.Leading {
 			continue
