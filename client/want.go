@@ -180,6 +180,8 @@ func (w *want) refused(o lessee.Outcome) error {
 	case w.ref.Kind == KindSemaphore && out.GetCode() == coordv1.Code_CODE_INVALID && out.GetValue() > 0:
 		return fmt.Errorf("%s: %w: %d permits are more than the limit of %d",
 			w.ref, ErrInvalid, w.permits, out.GetValue())
+	case w.ref.Kind == KindChan && errors.Is(err, ErrMismatch) && out.GetValue() != codecDiffers:
+		return fmt.Errorf("%s: %w: it was made with capacity %d", w.ref, ErrMismatch, out.GetValue())
 	case w.ref.Kind == KindSemaphore && errors.Is(err, ErrNotFound):
 		return fmt.Errorf("%s: %w: it has no limit yet: give one", w.ref, ErrNotFound)
 	case err == nil:

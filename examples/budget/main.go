@@ -41,22 +41,10 @@ func process(ctx context.Context, p stage.Part) error {
 	for _, s := range chain() {
 		if s.name == p.Name {
 			p.Say("serves")
-			return s.serve(ctx, c, p, work)
+			return s.serve(ctx, c, p, stage.Work)
 		}
 	}
 	return fmt.Errorf("no step is named %s", p.Name)
-}
-
-// work stands for what a step does. It stops when it has to.
-func work(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 func tell(ctx context.Context, s *stage.Stage) error {

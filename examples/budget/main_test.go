@@ -43,7 +43,7 @@ func TestNobodyWorksLate(t *testing.T) {
 					if callers := *deadline.Load(); mine.After(callers) {
 						t.Errorf("%s thinks that it has %v more than its caller", s.name, mine.Sub(callers))
 					}
-					err := work(ctx, d)
+					err := stage.Work(ctx, d)
 					if late := time.Since(*deadline.Load()); late > 0 {
 						t.Errorf("%s worked %v too long", s.name, late)
 					}

@@ -64,14 +64,7 @@ func call(ctx context.Context, b *bulkhead, p stage.Part, name string, takes tim
 	start := time.Now()
 	err := b.do(ctx, func(ctx context.Context) error {
 		p.Say("%s is with the backend", name)
-		t := time.NewTimer(takes)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return stage.Work(ctx, takes)
 	})
 	if busy, ok := errors.AsType[*client.BusyError](err); ok {
 		p.Say("%s is refused after %v: %d holders, the first is %v", name, time.Since(start).Round(time.Millisecond), len(busy.Holders), busy.Holders[0])

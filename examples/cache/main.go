@@ -54,12 +54,8 @@ func newDatabase(c *client.Client, p stage.Part) database {
 
 func (d database) read(ctx context.Context, key string) (row, error) {
 	d.say("database: reads %s, slowly", key)
-	t := time.NewTimer(time.Second)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-		return row{}, context.Cause(ctx)
+	if err := stage.Work(ctx, time.Second); err != nil {
+		return row{}, err
 	}
 	r, _, err := d.rows.LoadContext(ctx, key)
 	return r, err

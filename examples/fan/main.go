@@ -52,15 +52,11 @@ func hire(ctx context.Context, p stage.Part) error {
 	}
 	defer c.Close()
 	return work(ctx, c, p, func(ctx context.Context, n int) (string, error) {
-		t := time.NewTimer(slow)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			p.Say("did %d", n)
-			return strconv.Itoa(n * n), nil
-		case <-ctx.Done():
-			return "", context.Cause(ctx)
+		if err := stage.Work(ctx, slow); err != nil {
+			return "", err
 		}
+		p.Say("did %d", n)
+		return strconv.Itoa(n * n), nil
 	})
 }
 

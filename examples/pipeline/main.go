@@ -57,14 +57,7 @@ func process(run func(context.Context, *client.Client, stage.Part) error) stage.
 func addSlowly(ctx context.Context, c *client.Client, p stage.Part) error {
 	total, err := add(ctx, c, p, func(ctx context.Context, e element) error {
 		p.Say("got %d", e.Value)
-		t := time.NewTimer(takes)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return stage.Work(ctx, takes)
 	})
 	if err == nil {
 		p.Say("the sum is %d", total)

@@ -43,7 +43,7 @@ func publisher(ctx context.Context, p stage.Part) error {
 	defer c.Close()
 	start := time.Now()
 	for i := range messages {
-		if err := rest(ctx, pace); err != nil {
+		if err := stage.Work(ctx, pace); err != nil {
 			return err
 		}
 		if err := publish(ctx, c, p, "news", fmt.Sprintf("%s-%d", p.Name, i+1)); err != nil {
@@ -77,7 +77,7 @@ func subscriber(ctx context.Context, p stage.Part) error {
 		if heard = append(heard, text); len(heard) == 1 {
 			p.Say("listens, and is told %s", text)
 		}
-		return rest(ctx, slow)
+		return stage.Work(ctx, slow)
 	})
 	if errors.Is(err, errEnd) {
 		p.Say("has heard %s", strings.Join(heard, " "))
@@ -89,18 +89,6 @@ func subscriber(ctx context.Context, p stage.Part) error {
 const end = "end"
 
 var errEnd = errors.New("the topic has ended")
-
-// rest stands for work.
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 func tell(ctx context.Context, s *stage.Stage) error {
 	c, err := s.Dial(ctx)

@@ -49,14 +49,7 @@ func hire(ctx context.Context, p stage.Part) error {
 	defer c.Close()
 	p.Say("looks for work")
 	return work(ctx, c, p, func(ctx context.Context, _ job) error {
-		t := time.NewTimer(takes) // real work takes its time, and stops when it has to
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
+		return stage.Work(ctx, takes)
 	})
 }
 

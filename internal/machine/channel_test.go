@@ -1,8 +1,6 @@
 package machine_test
 
 import (
-	"bytes"
-	"os"
 	"testing"
 
 	"coordd.dev/internal/machine"
@@ -78,33 +76,7 @@ func channelled() *machine.Machine {
 
 // A snapshot of the third format with channels stays readable, and its hash the same.
 func TestGoldenChannels(t *testing.T) {
-	const path = "testdata/golden/snapshot-3-channels"
-	m := channelled()
-	if err := m.Check(); err != nil {
-		t.Fatal(err)
-	}
-	if *update {
-		if err := os.WriteFile(path, written(t, m), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	golden, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := machine.Restore(bytes.NewReader(golden))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := old.Check(); err != nil {
-		t.Fatal(err)
-	}
-	if old.Hash() != m.Hash() {
-		t.Errorf("the golden snapshot has the hash %#x, what it is of %#x", old.Hash(), m.Hash())
-	}
-	if !bytes.Equal(written(t, old), golden) || !bytes.Equal(golden, written(t, m)) {
-		t.Error("what the golden snapshot is of is written otherwise")
-	}
+	old, _ := golden(t, "snapshot-3-channels", channelled())
 	for name, want := range map[string]park.Traits{
 		"full":         {Limit: 3, Held: 3, Unacked: 2, Bytes: 14, Codec: "json"},
 		"closed":       {Limit: 2, Held: 1, Bytes: 4, State: park.ChannelClosed},

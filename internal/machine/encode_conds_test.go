@@ -3,7 +3,6 @@ package machine_test
 import (
 	"bytes"
 	"errors"
-	"os"
 	"testing"
 
 	"coordd.dev/internal/machine"
@@ -72,33 +71,7 @@ func withConds() *machine.Machine {
 
 // A snapshot of the third format with conds and maps stays readable, and its hash the same.
 func TestGoldenConds(t *testing.T) {
-	const path = "testdata/golden/snapshot-3-conds"
-	m := withConds()
-	if err := m.Check(); err != nil {
-		t.Fatal(err)
-	}
-	if *update {
-		if err := os.WriteFile(path, written(t, m), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	golden, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := machine.Restore(bytes.NewReader(golden))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := old.Check(); err != nil {
-		t.Fatal(err)
-	}
-	if old.Hash() != m.Hash() || old.Revision() != m.Revision() {
-		t.Errorf("the golden snapshot has the hash %#x, what it is of %#x", old.Hash(), m.Hash())
-	}
-	if !bytes.Equal(written(t, old), golden) {
-		t.Error("it is written otherwise")
-	}
+	old, _ := golden(t, "snapshot-3-conds", withConds())
 	cond, jobs := old.Describe(park.Object{Kind: park.KindCond, Name: "ready"}), old.Describe(park.Object{Kind: park.KindMap, Name: "jobs"})
 	lock := old.Describe(park.Object{Kind: park.KindLock, Name: "c"})
 	if cond.Waiting != 2 || lock.Waiting != 1 || len(lock.Holders) != 1 || jobs.Held != 2 || jobs.Codec != "json" {

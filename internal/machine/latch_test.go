@@ -1,9 +1,7 @@
 package machine_test
 
 import (
-	"bytes"
 	"fmt"
-	"os"
 	"testing"
 
 	"coordd.dev/internal/machine"
@@ -93,33 +91,7 @@ func latched() *machine.Machine {
 
 // A snapshot of the third format with latches stays readable, and its hash the same.
 func TestGoldenLatches(t *testing.T) {
-	const path = "testdata/golden/snapshot-3-latches"
-	m := latched()
-	if err := m.Check(); err != nil {
-		t.Fatal(err)
-	}
-	if *update {
-		if err := os.WriteFile(path, written(t, m), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	golden, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := machine.Restore(bytes.NewReader(golden))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := old.Check(); err != nil {
-		t.Fatal(err)
-	}
-	if old.Hash() != m.Hash() {
-		t.Errorf("the golden snapshot has the hash %#x, what it is of %#x", old.Hash(), m.Hash())
-	}
-	if !bytes.Equal(written(t, old), golden) || !bytes.Equal(golden, written(t, m)) {
-		t.Error("what the golden snapshot is of is written otherwise")
-	}
+	old, _ := golden(t, "snapshot-3-latches", latched())
 	for on, want := range map[park.Object]park.Traits{
 		groupOf("counts"):  {Held: 4},
 		groupOf("both"):    {Held: 70_001, State: park.GroupCut},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -48,50 +49,50 @@ func TestGoldenFirstSnapshot(t *testing.T) {
 	restored(t, old)
 }
 
-// A snapshot of the second format stays readable, and its hash the same.
-func TestGoldenSnapshot(t *testing.T) {
-	const path = "testdata/golden/snapshot-2"
-	m := populated()
-	golden, err := os.ReadFile(path)
+// readable restores a golden snapshot, which is to be of m, however that is written today.
+func readable(t *testing.T, name string, m *machine.Machine) (old *machine.Machine, text []byte) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata/golden", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := machine.Restore(bytes.NewReader(golden))
-	if err != nil {
+	if old, err = machine.Restore(bytes.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Check(); err != nil {
+	if err := errors.Join(m.Check(), old.Check()); err != nil {
 		t.Fatal(err)
 	}
-	if old.Hash() != m.Hash() {
-		t.Errorf("the golden snapshot has the hash %#x, what it is of %#x", old.Hash(), m.Hash())
+	if old.Hash() != m.Hash() || old.Revision() != m.Revision() {
+		t.Errorf("the golden snapshot has the hash %#x and revision %d, what it is of %#x and %d",
+			old.Hash(), old.Revision(), m.Hash(), m.Revision())
 	}
 	if !bytes.Equal(written(t, old), written(t, m)) {
 		t.Error("what the golden snapshot is of is written otherwise")
 	}
+	return old, text
 }
+
+// golden is readable of a snapshot of the present format, which -update writes anew.
+func golden(t *testing.T, name string, m *machine.Machine) (old *machine.Machine, text []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(filepath.Join("testdata/golden", name), written(t, m), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old, text = readable(t, name, m)
+	if !bytes.Equal(written(t, old), text) {
+		t.Error("the golden snapshot is written otherwise")
+	}
+	return old, text
+}
+
+// A snapshot of the second format stays readable, and its hash the same.
+func TestGoldenSnapshot(t *testing.T) { readable(t, "snapshot-2", populated()) }
 
 // The same of a machine with what the first format had not.
 func TestGoldenRequests(t *testing.T) {
-	const path = "testdata/golden/snapshot-2-requests"
-	m := furnished(session.KeptRequests + 2)
-	golden, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := machine.Restore(bytes.NewReader(golden))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := old.Check(); err != nil {
-		t.Fatal(err)
-	}
-	if old.Hash() != m.Hash() || old.Revision() != m.Revision() {
-		t.Errorf("the golden snapshot has the hash %#x, what it is of %#x", old.Hash(), m.Hash())
-	}
-	if !bytes.Equal(written(t, old), written(t, m)) {
-		t.Error("what it is of is written otherwise")
-	}
+	readable(t, "snapshot-2-requests", furnished(session.KeptRequests+2))
 }
 
 // A snapshot is written by one goroutine while another goes on applying entries, and is

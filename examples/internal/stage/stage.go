@@ -179,6 +179,18 @@ func (s *Stage) Start(ctx context.Context, role, name string, args ...string) (*
 	return p, nil
 }
 
+// Work stands for work that takes d, and stops when it has to.
+func Work(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // An output is written to line by line.
 type output struct {
 	mu sync.Mutex
