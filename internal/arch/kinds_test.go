@@ -49,7 +49,8 @@ var placesOfKinds = map[string][]string{
 		"internal/machine/leader.go", "internal/server/elections.go",
 	},
 	"Chan": {
-		"channel/channel.go", "client/chan.go", "internal/machine/channels.go", "internal/machine/check_channels.go",
+		"channel/channel.go", "client/chan.go",
+		"client/want.go", // what it was made with is a capacity "internal/machine/channels.go", "internal/machine/check_channels.go",
 		"internal/machine/meet.go",
 		"internal/machine/wait.go", // a slot or an element is for the other side at once
 	},
