@@ -50,7 +50,8 @@ var placesOfKinds = map[string][]string{
 	},
 	"Chan": {
 		"channel/channel.go", "client/chan.go",
-		"client/want.go", // what it was made with is a capacity "internal/machine/channels.go", "internal/machine/check_channels.go",
+		"client/want.go", // what it was made with is a capacity
+		"internal/machine/channels.go", "internal/machine/check_channels.go",
 		"internal/machine/meet.go",
 		"internal/machine/wait.go", // a slot or an element is for the other side at once
 	},
