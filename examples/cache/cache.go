@@ -64,6 +64,10 @@ func (s *cache) start(ctx context.Context) (stop func()) {
 func (s *cache) follow(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	// A session that is over may not be replaced yet, and a call waits until it is.
+	if _, _, err := s.versions.of.LoadContext(ctx, "any"); err != nil {
+		return
+	}
 	for e, err := range s.versions.of.Watch(ctx, 0) {
 		switch {
 		case err != nil:

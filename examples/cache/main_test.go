@@ -36,9 +36,13 @@ func (d *table) read(context.Context, string) (row, error) {
 
 func part() stage.Part { return stage.Part{Run: "test"} }
 
-// open is a cache that hears of changes.
+// open is a cache that hears of changes. The first change of all in a cluster is one that it
+// would miss, so something has changed before.
 func open(t *testing.T, cluster *coordtest.Cluster, d *table) (s *cache, stop func()) {
 	s = newCache(cluster.Dial(client.WithTTL(ttl)), part(), d.read)
+	if err := s.versions.of.StoreContext(t.Context(), "another", 1); err != nil {
+		t.Fatal(err)
+	}
 	return s, s.start(t.Context())
 }
 
