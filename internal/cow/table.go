@@ -54,10 +54,9 @@ func (t *Table[K, V]) Delete(k K) (V, bool) {
 // Load puts k, which must be greater than all keys of the table, faster than Put. It
 // reports whether it was.
 func (t *Table[K, V]) Load(k K, v V) bool {
-	if last, ok := t.index.tree.Max(); ok && last.key.Compare(k) >= 0 {
+	if !t.index.tree.load(k, v) {
 		return false
 	}
-	t.index.load(k, v)
 	t.sum += t.hash(k, v)
 	return true
 }
