@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"coordd.dev/client"
+	"coordd.dev/examples/internal/stage"
 )
 
 func main() {
@@ -59,13 +60,9 @@ func start(ctx context.Context) error {
 // count stands for real work: it takes its time, and stops when it has to.
 func count(ctx context.Context, takes time.Duration, term client.Token, say func(string)) error {
 	say("job begins, term " + term.String())
-	t := time.NewTimer(takes)
-	defer t.Stop()
-	select {
-	case <-t.C:
+	err := stage.Work(ctx, takes)
+	if err == nil {
 		say("job done")
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+	return err
 }

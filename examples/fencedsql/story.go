@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"coordd.dev/examples/internal/stage"
 )
 
 // tell runs the story and prints it to out, as it happens.
@@ -26,11 +28,11 @@ func tell(ctx context.Context, out io.Writer, unfenced bool) (err error) {
 	defer stop() // ends what an error left running
 
 	fmt.Fprintln(out, "building and starting coordd ...")
-	endpoints, wait, err := cluster(ctx, dir)
+	cluster, err := stage.StartCluster(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { stop(); wait() }()
+	defer func() { stop(); err = errors.Join(err, cluster.Stop()) }()
 
 	file := filepath.Join(dir, "shop.db")
 	db, err := open(file)
@@ -41,7 +43,7 @@ func tell(ctx context.Context, out io.Writer, unfenced bool) (err error) {
 	if err := create(ctx, db); err != nil {
 		return err
 	}
-	env := []string{"COORD_ENDPOINTS=" + endpoints, "FENCEDSQL_DB=" + file}
+	env := []string{"COORD_ENDPOINTS=" + cluster.Endpoints, "FENCEDSQL_DB=" + file}
 	if err := late(ctx, out, env, unfenced); err != nil {
 		return err
 	}
@@ -139,33 +141,4 @@ func (p *process) finish() error {
 		fmt.Fprintln(p.out, p.words.Text())
 	}
 	return errors.Join(p.words.Err(), p.cmd.Wait())
-}
-
-// cluster builds and starts coordd dev, on the first free ports from 7600 on. It ends
-// with ctx; wait returns when it has.
-func cluster(ctx context.Context, dir string) (endpoints string, wait func(), err error) {
-	binary := filepath.Join(dir, "coordd")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "coordd.dev/cmd/coordd")
-	if b, err := build.CombinedOutput(); err != nil {
-		return "", nil, fmt.Errorf("build coordd: %w\n%s", err, b)
-	}
-	cmd := exec.CommandContext(ctx, binary, "dev", "--nodes", "1")
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = time.Minute // then it is killed
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("start coordd: %w", err)
-	}
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		if _, endpoints, ok := strings.Cut(lines.Text(), "export COORD_ENDPOINTS="); ok {
-			// The rest of what it says fits into the pipe.
-			return endpoints, func() { _ = cmd.Wait() }, nil // it says that ctx ended
-		}
-	}
-	return "", nil, fmt.Errorf("start coordd: it ended: %w", errors.Join(lines.Err(), cmd.Wait()))
 }
