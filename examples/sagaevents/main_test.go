@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -97,14 +97,15 @@ func check(t *testing.T, c *client.Client, want map[string][]fact) {
 	}
 }
 
-// The story is told as the doc says.
+// The story is told as the doc says. The payment service is killed once it has charged eve; on
+// a busy machine it may have refunded her by then, too.
 func TestStory(t *testing.T) {
 	got := stagetest.Play(t)
 	for _, line := range []string{
 		"ann: it is completed", "payment: bob: refunded", "bob: it is cancelled: so many are not left",
-		"payment is killed", "payment-2: eve: refunded", "eve: it is cancelled",
+		"payment is killed", "(payment|payment-2): eve: refunded", "eve: it is cancelled",
 	} {
-		if !strings.Contains(got, line) {
+		if !regexp.MustCompile(line).MatchString(got) {
 			t.Errorf("it does not say %q:\n%s", line, got)
 		}
 	}
