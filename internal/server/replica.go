@@ -40,10 +40,10 @@ type Replica struct {
 	state atomic.Pointer[State]
 
 	mu      sync.Mutex
-	machine copied        // only Apply and Restore change it
-	applied time.Time     // when that was, here
-	told    park.Clock    // what nextDue last returned: wake if something is due before
-	changed chan struct{} // closed at the next entry; nil while nobody waits for one
+	machine *machine.Machine // only Apply and Restore change it
+	applied time.Time        // when that was, here
+	told    park.Clock       // what nextDue last returned: wake if something is due before
+	changed chan struct{}    // closed at the next entry; nil while nobody waits for one
 }
 
 // NewReplica returns a replica of nothing yet.
@@ -53,7 +53,7 @@ func NewReplica() *Replica {
 		journal: newJournal(maxKept, maxTexts),
 		wake:    make(chan struct{}, 1),
 		founded: make(chan struct{}),
-		machine: copyOf{machine.New()},
+		machine: machine.New(),
 		told:    math.MinInt64,
 	}
 	r.state.Store(&State{})
@@ -146,7 +146,17 @@ func (r *Replica) awaitApply() {
 func (r *Replica) Snapshot() raftstore.Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.machine.freeze()
+	return frozen{r.machine.Snapshot()}
+}
+
+// frozen makes a machine's snapshot a raftstore's.
+type frozen struct{ *machine.Snapshot }
+
+func (f frozen) Persist(w io.Writer) error {
+	if _, err := f.WriteTo(w); err != nil {
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	return nil
 }
 
 // Restore implements [raftstore.Machine]. The streams and callers of this node
@@ -157,7 +167,7 @@ func (r *Replica) Restore(from io.Reader) error {
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	r.mu.Lock()
-	r.machine = copyOf{m}
+	r.machine = m
 	r.publish()
 	r.mu.Unlock()
 	r.journal.reset(m.Revision())
