@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"coordd.dev/client"
@@ -46,4 +48,35 @@ func TestLostWhileReleased(t *testing.T) {
 	if stderr.Len() > 0 {
 		t.Error(&stderr)
 	}
+}
+
+// A run whose session is lost while it is being done takes nothing off the group that others
+// have added meanwhile.
+func TestDoneOfALostSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ttl = 2 * time.Second
+		cluster := coordtest.New(t)
+		c, other := cluster.Dial(client.WithTTL(ttl)), cluster.Dial()
+		run, err := testAttempt(order{want: claim{kind: kindWaitGroup, name: "round"}}).join(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cluster.Pause(c)
+		done := make(chan error)
+		go func() { done <- run.Unlock(t.Context()) }()
+		time.Sleep(2 * ttl) // the group is cut short
+		other.WaitGroup("round").Add(1)
+		cluster.Resume(c)
+		if err := <-done; !errors.Is(err, client.ErrLost) {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // with another session
+		d, err := other.Describe(t.Context(), client.KindWaitGroup, "round")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Held != 1 {
+			t.Errorf("it counts %d", d.Held)
+		}
+	})
 }

@@ -19,7 +19,7 @@ type claim struct {
 	kind   string
 	name   string
 	shared bool          // of a lock
-	count  int64         // of a semaphore, at least 1; of a wait group, not told by a lineage
+	count  int64         // of a semaphore, at least 1
 	id     client.HoldID // what the cluster calls it, once it is held; "" if that is not known
 
 	// The lineage does not tell what follows.

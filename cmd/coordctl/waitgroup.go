@@ -37,23 +37,18 @@ func (a *app) waitGroupCommand() *cobra.Command {
 func (a *app) groupRunCommand() *cobra.Command {
 	f := orderFlags{conflictCode: exitNotAcquired}
 	cmd := &cobra.Command{
-		Use:   "run [--count N] [flags] NAME -- COMMAND [ARG...]",
+		Use:   "run [flags] NAME -- COMMAND [ARG...]",
 		Short: "Run a command that a wait group counts",
 		Long: `Add 1 to the wait group NAME, run a command, and be done when it has ended. If the lease
 is lost the group is cut short, and the command is stopped.
 
 ` + groupRules + "\n\n" + runContract,
-		Example: `  coordctl waitgroup run migration/7 -- ./migrate.sh
-  coordctl waitgroup run --count 3 build/42 -- ./three-parts.sh`,
+		Example:     `  coordctl waitgroup run migration/7 -- ./migrate.sh`,
 		Annotations: map[string]string{runsCommand: ""},
 	}
 	a.registerRun(cmd, &f)
-	cmd.Flags().Int64Var(&f.count, "count", 1, "how much to add")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if f.count < 1 {
-			return misuse(cmd, "--count is 1 at least")
-		}
-		o, err := a.order(cmd, &f, args, claim{kind: kindWaitGroup, count: f.count})
+		o, err := a.order(cmd, &f, args, claim{kind: kindWaitGroup})
 		if err != nil {
 			return err
 		}
@@ -63,18 +58,17 @@ is lost the group is cut short, and the command is stopped.
 	return cmd
 }
 
-// A counted is the holding of waitgroup run: what was added, in a session.
+// A counted is the holding of waitgroup run: 1 that was added, in a session.
 type counted struct {
 	client  *client.Client
 	group   *client.WaitGroup
 	session client.Session
-	n       int
 }
 
 // join adds.
 func (t *attempt) join(ctx context.Context, c *client.Client) (holding, error) {
-	w := counted{client: c, group: c.WaitGroup(t.want.name), session: c.Session(), n: int(t.want.count)}
-	if err := w.group.AddContext(ctx, w.n); err != nil {
+	w := counted{client: c, group: c.WaitGroup(t.want.name), session: c.Session()}
+	if err := w.group.AddContext(ctx, 1); err != nil {
 		return nil, err
 	}
 	return w, nil // if the session was lost meanwhile, Err says that it is
@@ -95,12 +89,16 @@ func (w counted) Err() error {
 	return nil
 }
 
-// Unlock is Done, but of a lost session: the cluster has returned what that had added.
+// Unlock is Done, but of a lost session: the cluster has returned what that had added, and a
+// Done in the next would settle somebody else's.
 func (w counted) Unlock(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.session.Context(), cancel)()
 	if err := w.Err(); err != nil {
 		return err
 	}
-	return w.group.AddContext(ctx, -w.n)
+	return errors.Join(w.group.AddContext(ctx, -1), w.Err())
 }
 
 func (a *app) groupAddCommand() *cobra.Command {
