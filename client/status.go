@@ -63,8 +63,11 @@ func (r *refused) Unwrap() error {
 	switch r.reason {
 	case coordv1.Reason_REASON_INVALID:
 		return ErrInvalid
-	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED:
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED,
+		coordv1.Reason_REASON_RESTORED:
 		return ErrUnavailable
+	case coordv1.Reason_REASON_UNAUTHENTICATED, coordv1.Reason_REASON_FORBIDDEN:
+		return ErrForbidden
 	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:
 		return ErrUnknown
 	case coordv1.Reason_REASON_SESSION_OVER, coordv1.Reason_REASON_NOT_YOURS:
@@ -85,6 +88,7 @@ func (r *refused) Unwrap() error {
 		return ErrDeadlock
 	case coordv1.Reason_REASON_TIMED_OUT, coordv1.Reason_REASON_CALL_OVER: // only of calls without a stream
 	case coordv1.Reason_REASON_UNSPECIFIED, coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
+	case coordv1.Reason_REASON_UNFIT: // only of calls about the cluster
 	}
 	return r.cause
 }
@@ -102,7 +106,8 @@ func (r *refused) index() uint64 {
 // final reports whether asking again, here or elsewhere, would bring the same.
 func (r *refused) final() bool {
 	switch r.reason {
-	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_FOUND, coordv1.Reason_REASON_MISMATCH:
+	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_FOUND, coordv1.Reason_REASON_MISMATCH,
+		coordv1.Reason_REASON_UNAUTHENTICATED, coordv1.Reason_REASON_FORBIDDEN:
 		return true
 	case coordv1.Reason_REASON_UNSPECIFIED:
 		return status.Code(r.cause) == codes.Unimplemented

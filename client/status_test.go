@@ -29,11 +29,15 @@ func TestReasonsRoundTrip(t *testing.T) {
 		coordv1.Reason_REASON_GAP:             nil,
 		coordv1.Reason_REASON_BUSY:            ErrBusy,
 		coordv1.Reason_REASON_MISMATCH:        ErrMismatch,
+		coordv1.Reason_REASON_RESTORED:        ErrUnavailable,
+		coordv1.Reason_REASON_UNAUTHENTICATED: ErrForbidden,
+		coordv1.Reason_REASON_FORBIDDEN:       ErrForbidden,
 		coordv1.Reason_REASON_CLOSED:          ErrClosed,
 		coordv1.Reason_REASON_CUT_SHORT:       ErrCutShort,
 		coordv1.Reason_REASON_DEADLOCK:        ErrDeadlock,
 		coordv1.Reason_REASON_TIMED_OUT:       nil,
 		coordv1.Reason_REASON_CALL_OVER:       nil,
+		coordv1.Reason_REASON_UNFIT:           nil,
 	}
 	for n := range coordv1.Reason_name {
 		reason := coordv1.Reason(n)

@@ -155,7 +155,8 @@ const outcomeUnknown = "it may have happened or not; look before you repeat it"
 // elsewhere reports whether another node may do better.
 func elsewhere(err error) bool {
 	switch reason(err) {
-	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED:
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED,
+		coordv1.Reason_REASON_RESTORED:
 		return true
 	default:
 		code := status.Code(err)
@@ -194,7 +195,8 @@ func callError(what, targets string, err error) *failure {
 	switch reason(err) {
 	case coordv1.Reason_REASON_INVALID, coordv1.Reason_REASON_NOT_YOURS, coordv1.Reason_REASON_LIMIT,
 		coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP, coordv1.Reason_REASON_MISMATCH, coordv1.Reason_REASON_CALL_OVER,
-		coordv1.Reason_REASON_CLOSED, coordv1.Reason_REASON_DEADLOCK:
+		coordv1.Reason_REASON_CLOSED, coordv1.Reason_REASON_DEADLOCK, coordv1.Reason_REASON_UNAUTHENTICATED,
+		coordv1.Reason_REASON_FORBIDDEN, coordv1.Reason_REASON_UNFIT:
 		f.code = exitRefused
 		return f
 	case coordv1.Reason_REASON_BUSY:
@@ -206,7 +208,8 @@ func callError(what, targets string, err error) *failure {
 	case coordv1.Reason_REASON_NOT_FOUND, coordv1.Reason_REASON_SESSION_OVER:
 		f.code = exitNotFound
 		return f
-	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED:
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED,
+		coordv1.Reason_REASON_RESTORED:
 		f.code, f.next = exitUnavailable, "try again"
 		return f
 	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:

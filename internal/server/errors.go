@@ -43,14 +43,16 @@ func codeOf(reason coordv1.Reason) codes.Code {
 	switch reason {
 	case coordv1.Reason_REASON_INVALID:
 		return codes.InvalidArgument
-	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING:
+	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_RESTORED:
 		return codes.Unavailable
 	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:
 		return codes.Unknown // never retried by a generic policy
 	case coordv1.Reason_REASON_SESSION_OVER:
 		return codes.FailedPrecondition
-	case coordv1.Reason_REASON_NOT_YOURS:
+	case coordv1.Reason_REASON_NOT_YOURS, coordv1.Reason_REASON_FORBIDDEN:
 		return codes.PermissionDenied
+	case coordv1.Reason_REASON_UNAUTHENTICATED:
+		return codes.Unauthenticated
 	case coordv1.Reason_REASON_OLD_EPOCH, coordv1.Reason_REASON_GAP:
 		return codes.Aborted // go on at a higher level: attach again
 	case coordv1.Reason_REASON_BUSY, coordv1.Reason_REASON_TIMED_OUT:
@@ -58,7 +60,7 @@ func codeOf(reason coordv1.Reason) codes.Code {
 	case coordv1.Reason_REASON_DEADLOCK:
 		return codes.Aborted // likewise, but let go of something first
 	case coordv1.Reason_REASON_MISMATCH, coordv1.Reason_REASON_CALL_OVER,
-		coordv1.Reason_REASON_CLOSED, coordv1.Reason_REASON_CUT_SHORT:
+		coordv1.Reason_REASON_CLOSED, coordv1.Reason_REASON_CUT_SHORT, coordv1.Reason_REASON_UNFIT:
 		return codes.FailedPrecondition
 	case coordv1.Reason_REASON_LIMIT, coordv1.Reason_REASON_OVERLOADED:
 		return codes.ResourceExhausted

@@ -357,6 +357,471 @@ func (x *Counts) GetWaiters() int64 {
 	return 0
 }
 
+type AddMemberRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// host:port, as the other nodes reach it.
+	PeerAddress string `protobuf:"bytes,1,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
+	// If not empty, the node that must answer there.
+	NodeId        string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMemberRequest) Reset() {
+	*x = AddMemberRequest{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMemberRequest) ProtoMessage() {}
+
+func (x *AddMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMemberRequest.ProtoReflect.Descriptor instead.
+func (*AddMemberRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AddMemberRequest) GetPeerAddress() string {
+	if x != nil {
+		return x.PeerAddress
+	}
+	return ""
+}
+
+func (x *AddMemberRequest) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+type AddMemberResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Member        *Member                `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddMemberResponse) Reset() {
+	*x = AddMemberResponse{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddMemberResponse) ProtoMessage() {}
+
+func (x *AddMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddMemberResponse.ProtoReflect.Descriptor instead.
+func (*AddMemberResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AddMemberResponse) GetMember() *Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+type RemoveMemberRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveMemberRequest) Reset() {
+	*x = RemoveMemberRequest{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveMemberRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveMemberRequest) ProtoMessage() {}
+
+func (x *RemoveMemberRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveMemberRequest.ProtoReflect.Descriptor instead.
+func (*RemoveMemberRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RemoveMemberRequest) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+type RemoveMemberResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveMemberResponse) Reset() {
+	*x = RemoveMemberResponse{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveMemberResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveMemberResponse) ProtoMessage() {}
+
+func (x *RemoveMemberResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveMemberResponse.ProtoReflect.Descriptor instead.
+func (*RemoveMemberResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{7}
+}
+
+type TransferLeaderRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the leader picks one.
+	NodeId        string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeaderRequest) Reset() {
+	*x = TransferLeaderRequest{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeaderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeaderRequest) ProtoMessage() {}
+
+func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
+func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TransferLeaderRequest) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+type TransferLeaderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who leads now.
+	LeaderId      string `protobuf:"bytes,1,opt,name=leader_id,json=leaderId,proto3" json:"leader_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferLeaderResponse) Reset() {
+	*x = TransferLeaderResponse{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferLeaderResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferLeaderResponse) ProtoMessage() {}
+
+func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
+func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TransferLeaderResponse) GetLeaderId() string {
+	if x != nil {
+		return x.LeaderId
+	}
+	return ""
+}
+
+type SaveSnapshotRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveSnapshotRequest) Reset() {
+	*x = SaveSnapshotRequest{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveSnapshotRequest) ProtoMessage() {}
+
+func (x *SaveSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*SaveSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{10}
+}
+
+type SaveSnapshotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SaveSnapshotResponse) Reset() {
+	*x = SaveSnapshotResponse{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SaveSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SaveSnapshotResponse) ProtoMessage() {}
+
+func (x *SaveSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SaveSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*SaveSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SaveSnapshotResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type RestoreSnapshotRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 256 KiB.
+	Data          []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreSnapshotRequest) Reset() {
+	*x = RestoreSnapshotRequest{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreSnapshotRequest) ProtoMessage() {}
+
+func (x *RestoreSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*RestoreSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RestoreSnapshotRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type RestoreSnapshotResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cluster that the backup was made of.
+	FromClusterId string `protobuf:"bytes,1,opt,name=from_cluster_id,json=fromClusterId,proto3" json:"from_cluster_id,omitempty"`
+	// Sessions that ended by it.
+	SessionsEnded int64 `protobuf:"varint,2,opt,name=sessions_ended,json=sessionsEnded,proto3" json:"sessions_ended,omitempty"`
+	// No session opens for so long.
+	OpensIn *durationpb.Duration `protobuf:"bytes,3,opt,name=opens_in,json=opensIn,proto3" json:"opens_in,omitempty"`
+	// Every token from now on is greater.
+	TokenFloor    uint64 `protobuf:"varint,4,opt,name=token_floor,json=tokenFloor,proto3" json:"token_floor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RestoreSnapshotResponse) Reset() {
+	*x = RestoreSnapshotResponse{}
+	mi := &file_coord_v1_cluster_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RestoreSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RestoreSnapshotResponse) ProtoMessage() {}
+
+func (x *RestoreSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_coord_v1_cluster_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RestoreSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*RestoreSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_coord_v1_cluster_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RestoreSnapshotResponse) GetFromClusterId() string {
+	if x != nil {
+		return x.FromClusterId
+	}
+	return ""
+}
+
+func (x *RestoreSnapshotResponse) GetSessionsEnded() int64 {
+	if x != nil {
+		return x.SessionsEnded
+	}
+	return 0
+}
+
+func (x *RestoreSnapshotResponse) GetOpensIn() *durationpb.Duration {
+	if x != nil {
+		return x.OpensIn
+	}
+	return nil
+}
+
+func (x *RestoreSnapshotResponse) GetTokenFloor() uint64 {
+	if x != nil {
+		return x.TokenFloor
+	}
+	return 0
+}
+
 var File_coord_v1_cluster_proto protoreflect.FileDescriptor
 
 const file_coord_v1_cluster_proto_rawDesc = "" +
@@ -391,9 +856,37 @@ const file_coord_v1_cluster_proto_rawDesc = "" +
 	"\x06Counts\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\x03R\bsessions\x12\x14\n" +
 	"\x05holds\x18\x02 \x01(\x03R\x05holds\x12\x18\n" +
-	"\awaiters\x18\x03 \x01(\x03R\awaiters2M\n" +
+	"\awaiters\x18\x03 \x01(\x03R\awaiters\"N\n" +
+	"\x10AddMemberRequest\x12!\n" +
+	"\fpeer_address\x18\x01 \x01(\tR\vpeerAddress\x12\x17\n" +
+	"\anode_id\x18\x02 \x01(\tR\x06nodeId\"=\n" +
+	"\x11AddMemberResponse\x12(\n" +
+	"\x06member\x18\x01 \x01(\v2\x10.coord.v1.MemberR\x06member\".\n" +
+	"\x13RemoveMemberRequest\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\"\x16\n" +
+	"\x14RemoveMemberResponse\"0\n" +
+	"\x15TransferLeaderRequest\x12\x17\n" +
+	"\anode_id\x18\x01 \x01(\tR\x06nodeId\"5\n" +
+	"\x16TransferLeaderResponse\x12\x1b\n" +
+	"\tleader_id\x18\x01 \x01(\tR\bleaderId\"\x15\n" +
+	"\x13SaveSnapshotRequest\"*\n" +
+	"\x14SaveSnapshotResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\",\n" +
+	"\x16RestoreSnapshotRequest\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xbf\x01\n" +
+	"\x17RestoreSnapshotResponse\x12&\n" +
+	"\x0ffrom_cluster_id\x18\x01 \x01(\tR\rfromClusterId\x12%\n" +
+	"\x0esessions_ended\x18\x02 \x01(\x03R\rsessionsEnded\x124\n" +
+	"\bopens_in\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\aopensIn\x12\x1f\n" +
+	"\vtoken_floor\x18\x04 \x01(\x04R\n" +
+	"tokenFloor2\xf6\x03\n" +
 	"\x0eClusterService\x12;\n" +
-	"\x06Status\x12\x17.coord.v1.StatusRequest\x1a\x18.coord.v1.StatusResponseB!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
+	"\x06Status\x12\x17.coord.v1.StatusRequest\x1a\x18.coord.v1.StatusResponse\x12I\n" +
+	"\tAddMember\x12\x1a.coord.v1.AddMemberRequest\x1a\x1b.coord.v1.AddMemberResponse\"\x03\x90\x02\x02\x12R\n" +
+	"\fRemoveMember\x12\x1d.coord.v1.RemoveMemberRequest\x1a\x1e.coord.v1.RemoveMemberResponse\"\x03\x90\x02\x02\x12X\n" +
+	"\x0eTransferLeader\x12\x1f.coord.v1.TransferLeaderRequest\x1a .coord.v1.TransferLeaderResponse\"\x03\x90\x02\x02\x12T\n" +
+	"\fSaveSnapshot\x12\x1d.coord.v1.SaveSnapshotRequest\x1a\x1e.coord.v1.SaveSnapshotResponse\"\x03\x90\x02\x010\x01\x12X\n" +
+	"\x0fRestoreSnapshot\x12 .coord.v1.RestoreSnapshotRequest\x1a!.coord.v1.RestoreSnapshotResponse(\x01B!Z\x1fcoordd.dev/api/coord/v1;coordv1b\x06proto3"
 
 var (
 	file_coord_v1_cluster_proto_rawDescOnce sync.Once
@@ -407,25 +900,47 @@ func file_coord_v1_cluster_proto_rawDescGZIP() []byte {
 	return file_coord_v1_cluster_proto_rawDescData
 }
 
-var file_coord_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_coord_v1_cluster_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_coord_v1_cluster_proto_goTypes = []any{
-	(*StatusRequest)(nil),       // 0: coord.v1.StatusRequest
-	(*StatusResponse)(nil),      // 1: coord.v1.StatusResponse
-	(*Member)(nil),              // 2: coord.v1.Member
-	(*Counts)(nil),              // 3: coord.v1.Counts
-	(*durationpb.Duration)(nil), // 4: google.protobuf.Duration
+	(*StatusRequest)(nil),           // 0: coord.v1.StatusRequest
+	(*StatusResponse)(nil),          // 1: coord.v1.StatusResponse
+	(*Member)(nil),                  // 2: coord.v1.Member
+	(*Counts)(nil),                  // 3: coord.v1.Counts
+	(*AddMemberRequest)(nil),        // 4: coord.v1.AddMemberRequest
+	(*AddMemberResponse)(nil),       // 5: coord.v1.AddMemberResponse
+	(*RemoveMemberRequest)(nil),     // 6: coord.v1.RemoveMemberRequest
+	(*RemoveMemberResponse)(nil),    // 7: coord.v1.RemoveMemberResponse
+	(*TransferLeaderRequest)(nil),   // 8: coord.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil),  // 9: coord.v1.TransferLeaderResponse
+	(*SaveSnapshotRequest)(nil),     // 10: coord.v1.SaveSnapshotRequest
+	(*SaveSnapshotResponse)(nil),    // 11: coord.v1.SaveSnapshotResponse
+	(*RestoreSnapshotRequest)(nil),  // 12: coord.v1.RestoreSnapshotRequest
+	(*RestoreSnapshotResponse)(nil), // 13: coord.v1.RestoreSnapshotResponse
+	(*durationpb.Duration)(nil),     // 14: google.protobuf.Duration
 }
 var file_coord_v1_cluster_proto_depIdxs = []int32{
-	4, // 0: coord.v1.StatusResponse.clock:type_name -> google.protobuf.Duration
-	2, // 1: coord.v1.StatusResponse.members:type_name -> coord.v1.Member
-	3, // 2: coord.v1.StatusResponse.counts:type_name -> coord.v1.Counts
-	0, // 3: coord.v1.ClusterService.Status:input_type -> coord.v1.StatusRequest
-	1, // 4: coord.v1.ClusterService.Status:output_type -> coord.v1.StatusResponse
-	4, // [4:5] is the sub-list for method output_type
-	3, // [3:4] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	14, // 0: coord.v1.StatusResponse.clock:type_name -> google.protobuf.Duration
+	2,  // 1: coord.v1.StatusResponse.members:type_name -> coord.v1.Member
+	3,  // 2: coord.v1.StatusResponse.counts:type_name -> coord.v1.Counts
+	2,  // 3: coord.v1.AddMemberResponse.member:type_name -> coord.v1.Member
+	14, // 4: coord.v1.RestoreSnapshotResponse.opens_in:type_name -> google.protobuf.Duration
+	0,  // 5: coord.v1.ClusterService.Status:input_type -> coord.v1.StatusRequest
+	4,  // 6: coord.v1.ClusterService.AddMember:input_type -> coord.v1.AddMemberRequest
+	6,  // 7: coord.v1.ClusterService.RemoveMember:input_type -> coord.v1.RemoveMemberRequest
+	8,  // 8: coord.v1.ClusterService.TransferLeader:input_type -> coord.v1.TransferLeaderRequest
+	10, // 9: coord.v1.ClusterService.SaveSnapshot:input_type -> coord.v1.SaveSnapshotRequest
+	12, // 10: coord.v1.ClusterService.RestoreSnapshot:input_type -> coord.v1.RestoreSnapshotRequest
+	1,  // 11: coord.v1.ClusterService.Status:output_type -> coord.v1.StatusResponse
+	5,  // 12: coord.v1.ClusterService.AddMember:output_type -> coord.v1.AddMemberResponse
+	7,  // 13: coord.v1.ClusterService.RemoveMember:output_type -> coord.v1.RemoveMemberResponse
+	9,  // 14: coord.v1.ClusterService.TransferLeader:output_type -> coord.v1.TransferLeaderResponse
+	11, // 15: coord.v1.ClusterService.SaveSnapshot:output_type -> coord.v1.SaveSnapshotResponse
+	13, // 16: coord.v1.ClusterService.RestoreSnapshot:output_type -> coord.v1.RestoreSnapshotResponse
+	11, // [11:17] is the sub-list for method output_type
+	5,  // [5:11] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_coord_v1_cluster_proto_init() }
@@ -439,7 +954,7 @@ func file_coord_v1_cluster_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_coord_v1_cluster_proto_rawDesc), len(file_coord_v1_cluster_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -71,6 +71,16 @@ const (
 	// It could never have been had: each of those in a cycle waits for the next. The details have
 	// a CycleWait of each, but for a retry.
 	Reason_REASON_DEADLOCK Reason = 18
+	// Who asks is not known: no credentials, or they are wrong or have expired.
+	Reason_REASON_UNAUTHENTICATED Reason = 19
+	// Who asks has no right to it; the message says which is missing, and to whom.
+	Reason_REASON_FORBIDDEN Reason = 20
+	// The cluster was restored from a backup, and no session opens until all leases of the
+	// backup must have run out; the details have a RetryInfo of how long that is.
+	Reason_REASON_RESTORED Reason = 21
+	// The cluster is not in a state for it: it has data that a restore would replace, a member
+	// that would be the last, another change of members under way.
+	Reason_REASON_UNFIT Reason = 22
 )
 
 // Enum value maps for Reason.
@@ -95,6 +105,10 @@ var (
 		16: "REASON_CLOSED",
 		17: "REASON_CUT_SHORT",
 		18: "REASON_DEADLOCK",
+		19: "REASON_UNAUTHENTICATED",
+		20: "REASON_FORBIDDEN",
+		21: "REASON_RESTORED",
+		22: "REASON_UNFIT",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":     0,
@@ -116,6 +130,10 @@ var (
 		"REASON_CLOSED":          16,
 		"REASON_CUT_SHORT":       17,
 		"REASON_DEADLOCK":        18,
+		"REASON_UNAUTHENTICATED": 19,
+		"REASON_FORBIDDEN":       20,
+		"REASON_RESTORED":        21,
+		"REASON_UNFIT":           22,
 	}
 )
 
@@ -4473,7 +4491,7 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\x04R\tsessionId\x12\x10\n" +
 	"\x03now\x18\x02 \x01(\bR\x03now\"\x17\n" +
-	"\x15RevokeSessionResponse*\x9f\x03\n" +
+	"\x15RevokeSessionResponse*\xf8\x03\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eREASON_INVALID\x10\x01\x12\x14\n" +
@@ -4495,7 +4513,11 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x10REASON_CALL_OVER\x10\x0f\x12\x11\n" +
 	"\rREASON_CLOSED\x10\x10\x12\x14\n" +
 	"\x10REASON_CUT_SHORT\x10\x11\x12\x13\n" +
-	"\x0fREASON_DEADLOCK\x10\x12*\xa2\x01\n" +
+	"\x0fREASON_DEADLOCK\x10\x12\x12\x1a\n" +
+	"\x16REASON_UNAUTHENTICATED\x10\x13\x12\x14\n" +
+	"\x10REASON_FORBIDDEN\x10\x14\x12\x13\n" +
+	"\x0fREASON_RESTORED\x10\x15\x12\x10\n" +
+	"\fREASON_UNFIT\x10\x16*\xa2\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_LOCK\x10\x01\x12\x12\n" +
