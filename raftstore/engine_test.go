@@ -61,7 +61,7 @@ func (e *fakeEngine) Append(ctx context.Context, data []byte) (uint64, []any, er
 	}
 }
 
-func (e *fakeEngine) Transfer(context.Context) error {
+func (e *fakeEngine) Transfer(context.Context, string) error {
 	e.transfers <- struct{}{}
 	return raftstore.ErrUnknown
 }

@@ -216,7 +216,7 @@ func (p *proposer) yield(ctx context.Context, term uint64, cause error) {
 	if errors.Is(cause, ErrUnknown) {
 		ctx, cancel := context.WithTimeout(ctx, p.cfg.AppendTimeout)
 		// Its error says nothing that the state does not.
-		_ = p.engine.Transfer(ctx)
+		_ = p.engine.Transfer(ctx, "")
 		cancel()
 	}
 	retry := time.NewTimer(retryAfter)

@@ -19,6 +19,9 @@ var (
 	// written. Try again later.
 	ErrOverloaded = errors.New("too many uncommitted bytes")
 
+	// ErrNoVoter says that there is no such node, or that it has no vote.
+	ErrNoVoter = errors.New("no voter of the cluster")
+
 	// ErrClosed says that the log was closed before the proposal was written.
 	ErrClosed = errors.New("log closed")
 )
@@ -71,11 +74,18 @@ type Engine interface {
 	// Members is the configuration.
 	Members() []Member
 
+	// SetMember adds a node to the configuration, or gives one of it another address or a
+	// vote; it takes no vote away. RemoveMember removes one, if it is there. Both return
+	// once that is committed. Only the leader can: the errors are Append's. To ask again
+	// is harmless.
+	SetMember(ctx context.Context, m Member) error
+	RemoveMember(ctx context.Context, id string) error
+
 	// Snapshot takes a snapshot now and truncates the log behind it.
 	Snapshot(ctx context.Context) error
 
-	// Transfer hands leadership to another voter, if this node has it.
-	Transfer(ctx context.Context) error
+	// Transfer hands leadership to a voter, to any if id is empty, if this node has it.
+	Transfer(ctx context.Context, id string) error
 
 	// Name is "raft" or "etcd".
 	Name() string

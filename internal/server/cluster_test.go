@@ -374,7 +374,7 @@ func (r *rider) lockAndUnlock(name string, shared *int) {
 func TestLeaderChangesUnderStreams(t *testing.T) {
 	changes := map[string]func(c *cluster, leader int){
 		"transfer": func(c *cluster, leader int) {
-			if err := c.nodes[leader].engine.Transfer(c.t.Context()); err != nil {
+			if err := c.nodes[leader].engine.Transfer(c.t.Context(), ""); err != nil {
 				c.t.Log(err)
 			}
 		},

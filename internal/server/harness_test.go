@@ -152,11 +152,35 @@ func (e *engine) Members() []raftstore.Member {
 	return slices.Clone(e.members)
 }
 
-func (e *engine) Transfer(context.Context) error {
+func (e *engine) SetMember(_ context.Context, m raftstore.Member) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, old := range e.members {
+		if old.ID == m.ID {
+			m.Voter = m.Voter || old.Voter
+			e.members[i] = m
+			return nil
+		}
+	}
+	e.members = append(e.members, m)
+	return nil
+}
+
+func (e *engine) RemoveMember(_ context.Context, id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.members = slices.DeleteFunc(e.members, func(m raftstore.Member) bool { return m.ID == id })
+	return nil
+}
+
+func (e *engine) Transfer(_ context.Context, id string) error {
 	if len(e.Members()) == 1 {
 		return errors.New("nobody to transfer to")
 	}
-	e.follow("n2")
+	if id == "" {
+		id = "n2"
+	}
+	e.follow(id)
 	return nil
 }
 

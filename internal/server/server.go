@@ -286,7 +286,7 @@ func (s *Server) handOver(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, transferLimit)
 	defer cancel()
-	if err := engine.Transfer(ctx); err != nil {
+	if err := engine.Transfer(ctx, ""); err != nil {
 		s.cfg.Logger.Warn("hand over leadership", "err", err)
 	}
 }

@@ -48,6 +48,6 @@ func (c *chaos) step() {
 		// It may fail, as when nothing is new; then there is none.
 		_ = n.engine.Snapshot(c.t.Context())
 	case what == 4:
-		_ = n.engine.Transfer(c.t.Context())
+		_ = n.engine.Transfer(c.t.Context(), "")
 	}
 }

@@ -52,6 +52,7 @@ func tests() []test {
 		{"TotalOrder", 3, false, testTotalOrder},
 		{"SubmitOrder", 3, false, testSubmitOrder},
 		{"Members", 3, false, testMembers},
+		{"Changes", 3, false, testChanges},
 		{"Clock", 3, false, testClock},
 		{"OtherTerm", 3, false, testOtherTerm},
 		{"Barrier", 3, false, testBarrier},

@@ -36,11 +36,11 @@ func testTransfer(h *harness) {
 				continue
 			}
 			// Outside a bubble it may lead by now.
-			if err := n.engine.Transfer(ctx); h.bubble && !errors.Is(err, raftstore.ErrNotLeader) {
+			if err := n.engine.Transfer(ctx, ""); h.bubble && !errors.Is(err, raftstore.ErrNotLeader) {
 				h.t.Errorf("transfer from a follower: %v", err)
 			}
 		}
-		if err := leader.engine.Transfer(ctx); err != nil {
+		if err := leader.engine.Transfer(ctx, ""); err != nil {
 			return err
 		}
 		next := h.leaderUnless(nil, func(_ *node, t uint64) bool { return t > term })
@@ -182,7 +182,7 @@ func testFlapping(h *harness) {
 			h.start(leader.number)
 		case 2:
 			// It may fail; then the leader must go on.
-			_ = leader.engine.Transfer(h.t.Context())
+			_ = leader.engine.Transfer(h.t.Context(), "")
 			h.commit()
 		}
 	}

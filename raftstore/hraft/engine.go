@@ -157,15 +157,6 @@ func (e *Engine) Append(ctx context.Context, data []byte) (uint64, []any, error)
 	return future.Index(), out.results, nil
 }
 
-// Transfer is part of raftstore.Engine.
-func (e *Engine) Transfer(ctx context.Context) error {
-	err := e.await(ctx, func() raft.Future { return e.raft.LeadershipTransfer() })
-	if err != nil {
-		return fmt.Errorf("transfer leadership: %w", err)
-	}
-	return nil
-}
-
 // Snapshot is part of raftstore.Engine. Config.TrailingEntries stay in the log.
 func (e *Engine) Snapshot(ctx context.Context) error {
 	err := e.await(ctx, func() raft.Future {
@@ -243,20 +234,6 @@ func (e *Engine) end() {
 
 // State is part of raftstore.Engine.
 func (e *Engine) State() (raftstore.State, <-chan struct{}) { return e.state.Get() }
-
-// Members is part of raftstore.Engine.
-func (e *Engine) Members() []raftstore.Member {
-	servers := e.raft.GetConfiguration().Configuration().Servers
-	members := make([]raftstore.Member, len(servers))
-	for i, s := range servers {
-		members[i] = raftstore.Member{
-			ID:      string(s.ID),
-			Address: string(s.Address),
-			Voter:   s.Suffrage == raft.Voter,
-		}
-	}
-	return members
-}
 
 // Failed is part of raftstore.Engine.
 func (e *Engine) Failed() <-chan struct{} { return e.failure.failed }
