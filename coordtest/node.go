@@ -119,18 +119,22 @@ func (l *life) serve() error {
 		Version:   "coordtest",
 		Logger:    c.logger.With("node", n.name),
 		Locate:    func(_ context.Context, id string) (string, error) { return id + clientPort, nil },
-		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-			return c.peers.Dial(ctx, n.name, addr)
+		Dial: func(ctx context.Context, id string) (net.Conn, error) {
+			return c.peers.Dial(ctx, n.name, id+clientPort)
 		},
 	})
 	if err != nil {
 		return err
 	}
-	for _, network := range []*hrafttest.Network{c.clients, c.peers} {
-		lis, err := network.Listen(n.name + clientPort)
-		if err != nil {
-			return err
-		}
+	clients, err := c.clients.Listen(n.name + clientPort)
+	if err != nil {
+		return err
+	}
+	nodes, err := c.peers.Listen(n.name + clientPort)
+	if err != nil {
+		return err
+	}
+	for _, lis := range []net.Listener{clients, server.Passed(nodes)} {
 		l.serving.Go(func() {
 			if err := l.server.Serve(lis); err != nil && n.running() == l { // else it was killed
 				c.t.Errorf("coordtest: %s: %v", n.name, err)

@@ -118,11 +118,10 @@ func (n *node) run(ctx context.Context) (err error) {
 	log := raftstore.NewLog(engine, raftstore.Config{TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters})
 	defer undo("log", log.Close)
 
-	directory := peer.NewDirectory(peer.DirectoryConfig{Mux: mux, Members: engine.Members})
 	srv, err := server.New(server.Config{
 		Replica: replica, Log: log,
 		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
-		Locate: directory.Locate, Dial: directory.Dial, Logger: n.logger,
+		Locate: mux.Locate, Dial: mux.DialCalls, Logger: n.logger,
 		TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters, Propagator: telemetry.propagator,
 	})
 	if err != nil {
@@ -130,21 +129,24 @@ func (n *node) run(ctx context.Context) (err error) {
 	}
 	n.health.setServer(srv.Ready)
 	away()
-	return n.serve(ctx, srv, log, identity, api.Listener())
+	return n.serve(ctx, srv, log, identity, []net.Listener{
+		n.ports.client, server.Shared(api.Listener()), server.Passed(mux.Calls()),
+	})
 }
 
 // serve runs the server until it is told to stop or something ends it, and stops it.
 func (n *node) serve(ctx context.Context, srv *server.Server, log *raftstore.Log, identity *peer.Identity,
-	local net.Listener) error {
+	listeners []net.Listener) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	watched := make(chan error, 1)
 	running.Go(func() { watched <- n.watch(watching, log, identity) })
-	served := make(chan error, 2)
-	running.Go(func() { served <- srv.Serve(n.ports.client) })
-	running.Go(func() { served <- srv.Serve(server.Shared(local)) })
+	served := make(chan error, len(listeners))
+	for _, lis := range listeners {
+		running.Go(func() { served <- srv.Serve(lis) })
+	}
 
 	var cause error
 	select {
@@ -187,24 +189,18 @@ func (n *node) openPeerPort(identity *peer.Identity) *peer.Mux {
 			}
 			return h
 		},
-		Member: n.member,
-		Logger: n.logger,
+		Members: n.members,
+		Logger:  n.logger,
 	})
 }
 
-// member says which node stands at a peer address. Until the engine is open nobody
-// does, and raft does not dial.
-func (n *node) member(address string) (string, bool) {
-	e := n.engine.Load()
-	if e == nil {
-		return "", false
+// members is raft's configuration. Until the engine is open there is none, and raft does
+// not dial.
+func (n *node) members() []raftstore.Member {
+	if e := n.engine.Load(); e != nil {
+		return e.Members()
 	}
-	for _, m := range e.Members() {
-		if m.Address == address {
-			return m.ID, true
-		}
-	}
-	return "", false
+	return nil
 }
 
 // form returns once this node is of a cluster, or ctx has ended.

@@ -1,10 +1,11 @@
 // Package peer is how nodes know, find and trust each other: who a node is (Identity),
-// the one port where nodes talk (Mux), how a cluster begins (Form), and where a node
-// serves clients (Directory). It is no client API.
+// the one port where nodes talk (Mux), and how a cluster begins (Form). It is no client
+// API.
 //
-// A peer port carries two kinds of connections, told apart by a handshake: raft's own
-// (RaftLayer), and Hello, in which a node says who it is. It knows nothing of what raft
-// replicates, and never changes raft's configuration after the first one.
+// A peer port carries three kinds of connections, told apart by a handshake: raft's own
+// (RaftLayer), Hello, in which a node says who it is, and those over which a node passes
+// on what its clients ask (Calls). It knows nothing of what raft replicates, and never
+// changes raft's configuration after the first one.
 //
 // # Invariants
 //

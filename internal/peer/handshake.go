@@ -24,8 +24,9 @@ const (
 type purpose uint8
 
 const (
-	purposeRaft purpose = iota + 1
-	purposeHello
+	purposeRaft  purpose = iota + 1
+	purposeHello         // to be told who the other one is
+	purposeCalls         // gRPC calls that a node passes on
 )
 
 // A greeting is what the dialler says first.

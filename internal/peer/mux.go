@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"coordd.dev/raftstore"
 )
 
 const (
@@ -37,9 +39,8 @@ type MuxConfig struct {
 
 	// Self tells what changes: name, client address, leader. The mux adds the rest.
 	Self func() Hello
-	// Member is who stands at the address in raft's configuration: raft dials an
-	// address and means a node.
-	Member func(address string) (nodeID string, ok bool)
+	// Members is raft's configuration as this node knows it; none until raft runs.
+	Members func() []raftstore.Member
 
 	MaxConns int // inbound; default 512
 	Logger   *slog.Logger
@@ -51,6 +52,9 @@ func (c MuxConfig) withDefaults() MuxConfig {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", address)
 		}
+	}
+	if c.Members == nil {
+		c.Members = func() []raftstore.Member { return nil }
 	}
 	if c.MaxConns == 0 {
 		c.MaxConns = defaultMaxConns
@@ -64,16 +68,18 @@ func (c MuxConfig) withDefaults() MuxConfig {
 // A Mux is the peer port: it shakes hands on every connection, in and out, and hands
 // each to what it is for.
 type Mux struct {
-	cfg  MuxConfig
-	raft *RaftLayer
-	wg   sync.WaitGroup // accept, and one for each handshake
-	stop chan struct{}  // closed by Close
+	cfg   MuxConfig
+	raft  *RaftLayer
+	calls *lane
+	wg    sync.WaitGroup // accept, and one for each handshake
+	stop  chan struct{}  // closed by Close
 
 	mu      sync.Mutex
 	closed  bool
 	conns   map[net.Conn]struct{} // inbound and open, so that Close can end them
 	pending int                   // of those, in their handshake
 	warned  map[refusal]time.Time // when last logged
+	heard   map[string]string     // member's id -> the address that it last gave as its own
 }
 
 // NewMux starts to serve the listener.
@@ -83,14 +89,48 @@ func NewMux(cfg MuxConfig) *Mux {
 		stop:   make(chan struct{}),
 		conns:  make(map[net.Conn]struct{}),
 		warned: make(map[refusal]time.Time),
+		heard:  make(map[string]string),
 	}
-	m.raft = newRaftLayer(m)
+	m.raft = &RaftLayer{newLane(m)}
+	m.calls = newLane(m)
 	m.wg.Go(m.accept)
 	return m
 }
 
 // Raft is the stream layer for hashicorp/raft's NetworkTransport.
 func (m *Mux) Raft() *RaftLayer { return m.raft }
+
+// Calls accepts the connections over which other nodes pass on the calls of their clients.
+func (m *Mux) Calls() net.Listener { return m.calls }
+
+// DialCalls opens such a connection to a member.
+func (m *Mux) DialCalls(ctx context.Context, nodeID string) (net.Conn, error) {
+	for _, member := range m.cfg.Members() {
+		if member.ID == nodeID {
+			return m.dial(ctx, purposeCalls, member.Address, nodeID)
+		}
+	}
+	return nil, fmt.Errorf("dial node %s: %w", nodeID, ErrNotMember)
+}
+
+// Heard is where a member, by its own last word, is reached; "" if it has not said so
+// since this node started.
+func (m *Mux) Heard(nodeID string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.heard[nodeID]
+}
+
+// hear notes where a member says that it is.
+func (m *Mux) hear(g greeting) {
+	isIt := func(member raftstore.Member) bool { return member.ID == g.Node }
+	if g.Cluster == "" || CheckAddress(g.Address) != nil || !slices.ContainsFunc(m.cfg.Members(), isIt) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heard[g.Node] = g.Address
+}
 
 // Close ends the inbound connections and waits for the goroutines of the mux. It comes
 // after raft's transport is closed, which owns the outbound ones.
@@ -171,7 +211,7 @@ func (m *Mux) drop(conn net.Conn) error {
 }
 
 // receive shakes hands with a dialler and does what it came for. It ends within the
-// handshake's deadline, unless raft takes the connection.
+// handshake's deadline, unless raft, or the server, takes the connection.
 func (m *Mux) receive(conn net.Conn) {
 	deadline := time.Now().Add(handshakeTimeout)
 	_ = conn.SetDeadline(deadline) // a connection that cannot have one fails at the read
@@ -179,14 +219,16 @@ func (m *Mux) receive(conn net.Conn) {
 	m.mu.Lock()
 	m.pending--
 	m.mu.Unlock()
-	if err == nil && g.Purpose == purposeRaft {
-		_ = conn.SetDeadline(time.Time{})
-		if m.raft.deliver(conn, time.Until(deadline)) {
+	if err == nil {
+		m.hear(g)
+		lane := map[purpose]*lane{purposeRaft: m.raft.lane, purposeCalls: m.calls}[g.Purpose]
+		if lane == nil {
+			err = m.tell(conn)
+		} else if _ = conn.SetDeadline(time.Time{}); lane.deliver(conn, time.Until(deadline)) {
 			return
+		} else {
+			err = errors.New("nothing here takes it yet")
 		}
-		err = errors.New("raft does not run here yet")
-	} else if err == nil {
-		err = m.tell(conn)
 	}
 	if err != nil {
 		m.cfg.Logger.Debug("peer connection refused", "from", conn.RemoteAddr(), "err", err)
@@ -220,7 +262,7 @@ func (m *Mux) judge(g greeting) (refusal, string) {
 	switch {
 	case g.Version != version:
 		return refusedVersion, fmt.Sprintf("this node speaks version %d, not %d", version, g.Version)
-	case g.Purpose != purposeRaft && g.Purpose != purposeHello:
+	case g.Purpose < purposeRaft || g.Purpose > purposeCalls:
 		return refusedPurpose, fmt.Sprintf("unknown purpose %d", g.Purpose)
 	case g.Node == self:
 		return refusedSelf, "this is the same node: --join names it by a second address, or its data directory was copied"
@@ -230,8 +272,8 @@ func (m *Mux) judge(g greeting) (refusal, string) {
 		return accepted, ""
 	case g.Cluster != "" && cluster != "":
 		return refusedCluster, fmt.Sprintf("this node is of cluster %s, not %s", cluster, g.Cluster)
-	case g.Cluster == "" && g.Purpose == purposeRaft:
-		return refusedNoCluster, "raft needs a cluster id"
+	case g.Cluster == "" && g.Purpose != purposeHello:
+		return refusedNoCluster, "only who asks who this is may be of no cluster"
 	case g.Cluster == "":
 		return accepted, ""
 	case !slices.Contains(m.cfg.Join, g.Address):

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +54,6 @@ func startNode(t *testing.T, n *network, at, cluster string, change func(*MuxCon
 	cfg := MuxConfig{
 		Listener: n.listen(t, at), Dial: n.dial, Identity: id, Address: at,
 		Self:   func() Hello { return Hello{Name: "name", ClientAddress: "client-" + at, LeaderID: "leader"} },
-		Member: func(string) (string, bool) { return "", false },
 		Logger: slog.New(slog.NewTextHandler(&p.logs, nil)),
 	}
 	if change != nil {
@@ -109,8 +107,8 @@ func TestMuxRefuses(t *testing.T) {
 		"another cluster, hello":  {"c1", "c2", purposeHello, "", nil, ErrWrongCluster, "this node is of cluster c2, not c1", true},
 		"another cluster, raft":   {"c1", "c2", purposeRaft, "", nil, ErrWrongCluster, "this node is of cluster c2, not c1", true},
 		"another node":            {"c1", "c1", purposeRaft, "x", nil, ErrWrongNode, "not x: its data directory was replaced", true},
-		"raft of a fresh node":    {"", "c1", purposeRaft, "", nil, nil, "raft needs a cluster id", false},
-		"raft between fresh ones": {"", "", purposeRaft, "", nil, nil, "raft needs a cluster id", false},
+		"raft of a fresh node":    {"", "c1", purposeRaft, "", nil, nil, "may be of no cluster", false},
+		"raft between fresh ones": {"", "", purposeRaft, "", nil, nil, "may be of no cluster", false},
 		"not in the list":         {"c1", "", purposeRaft, "", []string{"b:1", "c:1"}, nil, "--join does not name a:1", true},
 		"unknown purpose":         {"c1", "c1", 9, "", nil, nil, "unknown purpose 9", false},
 	}
@@ -308,7 +306,7 @@ func TestRaftLayer(t *testing.T) {
 		n := newNetwork()
 		var b *node
 		a := startNode(t, n, "a:1", "c1", func(c *MuxConfig) {
-			c.Member = func(at string) (string, bool) { return b.id(), at == "b:1" }
+			c.Members = func() []raftstore.Member { return []raftstore.Member{{ID: b.id(), Address: "b:1"}} }
 		})
 		b = startNode(t, n, "b:1", "c1", nil)
 		ta := raft.NewNetworkTransport(a.Raft(), 3, time.Second, io.Discard)
@@ -348,7 +346,7 @@ func TestRaftLayerWaitsForRaft(t *testing.T) {
 		n := newNetwork()
 		var b *node
 		a := startNode(t, n, "a:1", "c1", func(c *MuxConfig) {
-			c.Member = func(string) (string, bool) { return b.id(), true }
+			c.Members = func() []raftstore.Member { return []raftstore.Member{{ID: b.id(), Address: "b:1"}} }
 		})
 		b = startNode(t, n, "b:1", "c1", nil)
 		conn, err := a.Raft().Dial("b:1", 0)
@@ -382,7 +380,7 @@ func TestRaftLayerNamesTheNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		a := startNode(t, n, "a:1", "c1", func(c *MuxConfig) {
-			c.Member = func(string) (string, bool) { return "the one before", true }
+			c.Members = func() []raftstore.Member { return []raftstore.Member{{ID: "the one before", Address: "b:1"}} }
 		})
 		startNode(t, n, "b:1", "", func(c *MuxConfig) { c.Join = []string{"a:1", "b:1"} })
 		if _, err := a.Raft().Dial("b:1", time.Second); !errors.Is(err, ErrWrongNode) {
@@ -391,41 +389,79 @@ func TestRaftLayerNamesTheNode(t *testing.T) {
 	})
 }
 
-func TestDirectory(t *testing.T) {
+func TestLocate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		a := startNode(t, n, "a:1", "c1", nil)
-		port := "client-1"
-		asked := 0
-		b := startNode(t, n, "b:1", "c1", func(c *MuxConfig) {
-			c.Self = func() Hello { asked++; return Hello{ClientAddress: port} }
+		var b *node
+		a := startNode(t, n, "a:1", "c1", func(c *MuxConfig) {
+			c.Members = func() []raftstore.Member { return []raftstore.Member{{ID: b.id(), Address: "b:1"}} }
 		})
-		d := NewDirectory(DirectoryConfig{
-			Mux:     a.Mux,
-			Members: func() []raftstore.Member { return []raftstore.Member{{ID: b.id(), Address: "b:1"}} },
-			Dial: func(context.Context, string) (net.Conn, error) {
-				return nil, errors.New("connection refused")
-			},
-		})
-		locate := func(want string, asks int) {
-			t.Helper()
-			got, err := d.Locate(t.Context(), b.id())
-			if err != nil || got != want || asked != asks {
-				t.Errorf("located %q after %d asks, %v; want %q after %d", got, asked, err, want, asks)
+		b = startNode(t, n, "b:1", "c1", nil)
+		for id, want := range map[string]string{b.id(): "client-b:1", a.id(): "client-a:1"} {
+			if got, err := a.Locate(t.Context(), id); err != nil || got != want {
+				t.Errorf("located %q, %v; want %q", got, err, want)
 			}
 		}
-		locate("client-1", 1)
-		port = "client-2"
-		locate("client-1", 1)
-		if _, err := d.Dial(t.Context(), "client-1"); err == nil {
-			t.Error("dialled")
-		}
-		locate("client-2", 2)
-		if _, err := d.Locate(t.Context(), "nobody"); !errors.Is(err, ErrNotMember) {
+		if _, err := a.Locate(t.Context(), "nobody"); !errors.Is(err, ErrNotMember) {
 			t.Errorf("stranger: %v", err)
 		}
-		if got, err := d.Locate(t.Context(), a.id()); err != nil || got != "client-a:1" {
-			t.Errorf("itself: %q, %v", got, err)
+	})
+}
+
+// TestCalls: calls that are passed on go to the member that is meant, and nowhere else.
+func TestCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		var b *node
+		at := "b:1"
+		a := startNode(t, n, "a:1", "c1", func(c *MuxConfig) {
+			c.Members = func() []raftstore.Member { return []raftstore.Member{{ID: b.id(), Address: at}} }
+		})
+		b = startNode(t, n, "b:1", "c1", nil)
+		startNode(t, n, "c:1", "c1", nil)
+		near, err := a.DialCalls(t.Context(), b.id())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer near.Close()
+		far, err := b.Calls().Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = near.Write([]byte("hi")) }()
+		buf := make([]byte, 2)
+		if _, err := io.ReadFull(far, buf); err != nil || string(buf) != "hi" {
+			t.Errorf("%q, %v", buf, err)
+		}
+		if _, err := a.DialCalls(t.Context(), "nobody"); !errors.Is(err, ErrNotMember) {
+			t.Errorf("stranger: %v", err)
+		}
+		at = "c:1"
+		if _, err := a.DialCalls(t.Context(), b.id()); !errors.Is(err, ErrWrongNode) {
+			t.Errorf("another node at its address: %v", err)
+		}
+	})
+}
+
+// TestHeard: a member says where it is by greeting; who is no member is not listened to.
+func TestHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		b := startNode(t, n, "b:2", "c1", nil)
+		c := startNode(t, n, "c:1", "c1", nil)
+		a := startNode(t, n, "a:1", "c1", func(cfg *MuxConfig) {
+			cfg.Members = func() []raftstore.Member { return []raftstore.Member{{ID: b.id(), Address: "b:1"}} }
+		})
+		for _, from := range []*node{b, c} {
+			if _, err := from.Hello(t.Context(), "a:1", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := a.Heard(b.id()); got != "b:2" {
+			t.Errorf("the member is at %q", got)
+		}
+		if got := a.Heard(c.id()); got != "" {
+			t.Errorf("the stranger is at %q", got)
 		}
 	})
 }

@@ -57,7 +57,6 @@ func (w *world) start(at string, join []string, expect int) *run {
 		Listener: w.net.listen(w.t, at), Dial: w.net.dial,
 		Identity: r.id, Address: at, Join: join,
 		Self:   func() Hello { return Hello{Name: "node at " + at, ClientAddress: "client-" + at} },
-		Member: func(string) (string, bool) { return "", false },
 		Logger: logger,
 	})
 	ctx, cancel := context.WithCancel(context.Background())

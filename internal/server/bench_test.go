@@ -36,6 +36,7 @@ func benchStreams(b *testing.B, ops int) {
 	s, err := server.New(server.Config{
 		Replica: replica, Log: log, NodeID: "n1", ClusterID: "c1",
 		Locate: func(context.Context, string) (string, error) { return "", errors.New("alone") },
+		Dial:   func(context.Context, string) (net.Conn, error) { return nil, errors.New("alone") },
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"testing"
@@ -12,7 +13,6 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -40,7 +40,7 @@ type member struct {
 	log     *raftstore.Log
 	replica *server.Replica
 	server  *server.Server
-	served  chan error
+	served  chan error // of two listeners
 	stopped bool
 	crashed bool
 }
@@ -64,7 +64,7 @@ func startClusterOf(t *testing.T, change func(*server.Config, *raftstore.Config)
 
 func (c *cluster) startMember(id string, disk *hrafttest.Disk) *member {
 	c.t.Helper()
-	n := &member{id: id, disk: disk, replica: server.NewReplica(), served: make(chan error, 1)}
+	n := &member{id: id, disk: disk, replica: server.NewReplica(), served: make(chan error, 2)}
 	stream, err := c.network.Stream(id + ":7601")
 	if err != nil {
 		c.t.Fatal(err)
@@ -85,8 +85,8 @@ func (c *cluster) startMember(id string, disk *hrafttest.Disk) *member {
 	cfg := server.Config{
 		Replica: n.replica, NodeID: id, ClusterID: "c1",
 		Locate: func(_ context.Context, node string) (string, error) { return node + ":7600", nil },
-		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
-			return c.network.Dial(ctx, id+":0", addr)
+		Dial: func(ctx context.Context, node string) (net.Conn, error) {
+			return c.network.Dial(ctx, id+":0", node+":7603")
 		},
 		Logger: slog.New(slog.DiscardHandler),
 	}
@@ -98,17 +98,25 @@ func (c *cluster) startMember(id string, disk *hrafttest.Disk) *member {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	lis, err := c.network.Listen(id + ":7600")
+	clients, err := c.network.Listen(id + ":7600")
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	go func() { n.served <- n.server.Serve(lis) }()
+	nodes, err := c.network.Listen(id + ":7603")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, lis := range []net.Listener{clients, server.Passed(nodes)} {
+		go func() { n.served <- n.server.Serve(lis) }()
+	}
 	return n
 }
 
-func (c *cluster) dial(node string) *grpc.ClientConn {
+func (c *cluster) dial(node string) *grpc.ClientConn { return c.dialAt(node + ":7600") }
+
+func (c *cluster) dialAt(address string) *grpc.ClientConn {
 	c.t.Helper()
-	conn, err := grpc.NewClient("passthrough:///"+node+":7600",
+	conn, err := grpc.NewClient("passthrough:///"+address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			// Without a delay it dials for ever at one instant of the bubble.
@@ -144,7 +152,7 @@ func (c *cluster) stopMember(n *member) {
 	if err := n.server.Stop(ctx); err != nil {
 		c.t.Logf("stop %s: %v", n.id, err) // calls that an isolated node was to pass on
 	}
-	if err := <-n.served; err != nil && !n.crashed { // a crash closes its listener
+	if err := errors.Join(<-n.served, <-n.served); err != nil && !n.crashed { // a crash closes its listeners
 		c.t.Errorf("serve %s: %v", n.id, err)
 	}
 	if err := n.log.Close(); err != nil {
@@ -237,13 +245,17 @@ func TestCallIsPassedOnOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := startCluster(t)
 		leader := c.leader()
-		marked := metadata.AppendToOutgoingContext(t.Context(), "coordd-forwarded-by", "somebody")
-		_, err := c.api((leader+1)%3).ListSessions(marked, &coordv1.ListSessionsRequest{})
+		passed := func(node int) coordv1.SessionServiceClient {
+			conn := c.dialAt(c.nodes[node].id + ":7603")
+			c.conns = append(c.conns, conn)
+			return coordv1.NewSessionServiceClient(conn)
+		}
+		_, err := passed((leader+1)%3).ListSessions(t.Context(), &coordv1.ListSessionsRequest{})
 		info := wantReason(t, err, coordv1.Reason_REASON_NO_LEADER)
 		if hint := info.GetMetadata()["leader"]; hint != c.nodes[leader].id+":7600" {
 			t.Errorf("hint is %q", hint)
 		}
-		if _, err := c.api(leader).ListSessions(marked, &coordv1.ListSessionsRequest{}); err != nil {
+		if _, err := passed(leader).ListSessions(t.Context(), &coordv1.ListSessionsRequest{}); err != nil {
 			t.Error(err)
 		}
 	})

@@ -43,5 +43,5 @@
 // does not change says how far it is.
 //
 // What it does not do: dedupe, expire, grant, order (machine); replicate (raftstore);
-// know its peers (Config.Locate).
+// know its peers (Config.Locate, Config.Dial).
 package server

@@ -32,6 +32,10 @@ func TestReasonsHaveCodes(t *testing.T) {
 		coordv1.Reason_REASON_CLOSED:          codes.FailedPrecondition,
 		coordv1.Reason_REASON_CUT_SHORT:       codes.FailedPrecondition,
 		coordv1.Reason_REASON_DEADLOCK:        codes.Aborted,
+		coordv1.Reason_REASON_UNAUTHENTICATED: codes.Unauthenticated,
+		coordv1.Reason_REASON_FORBIDDEN:       codes.PermissionDenied,
+		coordv1.Reason_REASON_UNFIT:           codes.FailedPrecondition,
+		coordv1.Reason_REASON_RESTORED:        codes.Unavailable,
 	}
 	for number, name := range coordv1.Reason_name {
 		reason := coordv1.Reason(number)

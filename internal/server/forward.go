@@ -29,13 +29,12 @@ import (
 // A forwarder passes calls on to the leader: any method of any registered service, by
 // its descriptor. It does not look at what it carries, and a status goes back as it came.
 type forwarder struct {
-	cfg    Config
-	leader *leader
-	pumps  sync.WaitGroup // of streams: what the client sends
+	cfg   Config
+	pumps sync.WaitGroup // of streams: what the client sends
 
 	mu     sync.Mutex
 	closed bool
-	conns  map[route]connection // three times as many as have led
+	conns  map[route]*grpc.ClientConn // three times as many as have led
 	calls  map[*passage]struct{}
 }
 
@@ -61,26 +60,19 @@ func useOf(req any) use {
 	return useBrief
 }
 
-// A connection is to a node that leads, or has led.
-type connection struct {
-	*grpc.ClientConn
-	addr string
-}
-
 // A passage is one call under way.
 type passage struct {
 	f      *forwarder
 	to     route
-	conn   connection
+	conn   *grpc.ClientConn
 	cancel context.CancelCauseFunc
 }
 
-func newForwarder(cfg Config, l *leader) *forwarder {
+func newForwarder(cfg Config) *forwarder {
 	return &forwarder{
-		cfg:    cfg,
-		leader: l,
-		conns:  make(map[route]connection),
-		calls:  make(map[*passage]struct{}),
+		cfg:   cfg,
+		conns: make(map[route]*grpc.ClientConn),
+		calls: make(map[*passage]struct{}),
 	}
 }
 
@@ -159,19 +151,14 @@ func (c *passage) pump(ss grpc.ServerStream, up grpc.ClientStream, in protorefle
 
 // begin prepares to pass a call on to the node that leads.
 func (f *forwarder) begin(ctx context.Context, to route, method string) (context.Context, *passage, error) {
-	addr, err := f.leader.find(ctx, to.node)
-	if err != nil {
-		f.cfg.Logger.WarnContext(ctx, "forward", "method", method, "err", err)
-		return nil, nil, errNoLeader(method, "")
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return nil, nil, errStopping()
 	}
-	conn, err := f.connect(to, addr)
+	conn, err := f.connect(to)
 	if err != nil {
-		return nil, nil, fmt.Errorf("forward %s to %s: %w", method, addr, err)
+		return nil, nil, fmt.Errorf("forward %s to node %s: %w", method, to.node, err)
 	}
 	ctx, cancel := context.WithCancelCause(f.outgoing(ctx))
 	c := &passage{f: f, to: to, conn: conn, cancel: cancel}
@@ -188,26 +175,26 @@ func (c *passage) end(err error) {
 }
 
 // fault is the status for an error of the call to the leader. If that could not be
-// reached the address is forgotten, and the status has the given reason. A call that was
+// reached the status has the given reason. A call that was
 // cut here may have been answered there: that it was refused is no more known than that
 // it was not.
 func (c *passage) fault(ctx context.Context, err error, reason coordv1.Reason) error {
 	if cause := context.Cause(ctx); hasReason(cause) {
 		if reason == coordv1.Reason_REASON_UNKNOWN_OUTCOME {
-			return Error(reason, fmt.Sprintf("forward to leader at %s: cut off: %s",
-				c.conn.addr, status.Convert(cause).Message()), nil)
+			return Error(reason, fmt.Sprintf("forward to leader %s: cut off: %s",
+				c.to.node, status.Convert(cause).Message()), nil)
 		}
 		return cause
 	}
 	if status.Code(err) != codes.Unavailable || hasReason(err) {
 		return err
 	}
-	c.f.leader.forget(c.to.node)
-	return Error(reason, fmt.Sprintf("forward to leader at %s: %s; try again",
-		c.conn.addr, status.Convert(err).Message()), nil)
+	c.f.cfg.Logger.DebugContext(ctx, "forward", "leader", c.to.node, "err", err)
+	return Error(reason, fmt.Sprintf("forward to leader %s: %s; try again",
+		c.to.node, status.Convert(err).Message()), nil)
 }
 
-// outgoing carries a call's metadata over, marks it, and keeps its deadline. What the
+// outgoing carries a call's metadata over, and keeps its deadline. What the
 // propagator reads it writes anew: on the leader the parent is the span of this call.
 func (f *forwarder) outgoing(ctx context.Context) context.Context {
 	out := metadata.MD{}
@@ -220,7 +207,6 @@ func (f *forwarder) outgoing(ctx context.Context) context.Context {
 	for _, key := range f.cfg.Propagator.Fields() {
 		out.Delete(key)
 	}
-	out.Set(forwardedKey, f.cfg.NodeID)
 	return metadata.NewOutgoingContext(ctx, out)
 }
 
@@ -230,21 +216,18 @@ func reserved(key string) bool {
 		key == "content-type" || key == "user-agent" || key == "te"
 }
 
-// connect returns the connection of a route. mu is held; it does not wait.
-func (f *forwarder) connect(to route, addr string) (connection, error) {
-	old, ok := f.conns[to]
-	if ok && old.addr == addr {
-		return old, nil
+// connect returns the connection of a route, over which the node is dialled by its id,
+// wherever it is by then. mu is held; it does not wait.
+func (f *forwarder) connect(to route) (*grpc.ClientConn, error) {
+	if conn, ok := f.conns[to]; ok {
+		return conn, nil
 	}
-	conn, err := grpc.NewClient("passthrough:///"+addr, f.dialOptions()...)
+	conn, err := grpc.NewClient("passthrough:///"+to.node, f.dialOptions()...)
 	if err != nil {
-		return connection{}, err
+		return nil, err
 	}
-	if ok { // it moved
-		_ = old.Close() // fails only if it is closed already
-	}
-	f.conns[to] = connection{conn, addr}
-	return f.conns[to], nil
+	f.conns[to] = conn
+	return conn, nil
 }
 
 func (f *forwarder) dialOptions() []grpc.DialOption {

@@ -244,6 +244,13 @@ func startIn(t *testing.T, state raftstore.State, change func(*server.Config, *r
 	return n
 }
 
+// passedOn is a connection on which another node passes on calls.
+func (n *node) passedOn() *grpc.ClientConn {
+	lis := bufconn.Listen(1 << 16)
+	go func() { _ = n.server.Serve(server.Passed(lis)) }()
+	return dial(n.t, lis)
+}
+
 func dial(t *testing.T, lis *bufconn.Listener) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///bufnet",

@@ -19,7 +19,7 @@ const (
 	lookupPause = 500 * time.Millisecond
 )
 
-// leader remembers where clients reach the nodes that lead, or have led.
+// leader remembers where clients reach the nodes that lead, or have led, to tell them.
 type leader struct {
 	locate func(ctx context.Context, nodeID string) (string, error)
 
@@ -31,6 +31,20 @@ func newLeader(locate func(context.Context, string) (string, error)) *leader {
 	return &leader{locate: locate, addrs: make(map[string]string)}
 }
 
+// refresh asks for the address of node id, which may have changed while it did not lead.
+func (l *leader) refresh(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, leaderWait)
+	defer cancel()
+	addr, err := l.locate(ctx, id)
+	if err != nil {
+		return fmt.Errorf("locate leader %s: %w", id, err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.addrs[id] = addr
+	return nil
+}
+
 // known is the address of node id, "" if it is not known. It never waits.
 func (l *leader) known(id string) string {
 	l.mu.Lock()
@@ -38,35 +52,10 @@ func (l *leader) known(id string) string {
 	return l.addrs[id]
 }
 
-// find returns the address of node id, and remembers it. It waits as long as a call waits
-// for a leader, at most: a node that does not answer may not be it for long.
-func (l *leader) find(ctx context.Context, id string) (string, error) {
-	if addr := l.known(id); addr != "" {
-		return addr, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, leaderWait)
-	defer cancel()
-	addr, err := l.locate(ctx, id)
-	if err != nil {
-		return "", fmt.Errorf("locate leader %s: %w", id, err)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.addrs[id] = addr
-	return addr, nil
-}
-
-// forget drops the address of a node that did not answer: it may have moved.
-func (l *leader) forget(id string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.addrs, id)
-}
-
 // lookup finds the address of a new leader before anybody asks, until ctx ends.
 func (l *leader) lookup(ctx context.Context, id string) {
 	for {
-		if _, err := l.find(ctx, id); err == nil {
+		if l.refresh(ctx, id) == nil {
 			return
 		}
 		select {
@@ -133,9 +122,6 @@ func local(method string) bool {
 	return !strings.HasPrefix(method, protocolPrefix) ||
 		strings.HasPrefix(method, protocolPrefix+"ClusterService/")
 }
-
-// forwardedKey marks the metadata of a call that another node has passed on.
-const forwardedKey = "coordd-forwarded-by"
 
 // stale says that a request asks for this node's own state.
 func stale(req any) bool {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"sync/atomic"
 
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 
 	coordv1 "coordd.dev/api/coord/v1"
@@ -20,35 +19,55 @@ const (
 	maxShared = 10_000
 )
 
-// A line is a connection of a client.
+// A line is a connection.
 type line struct {
-	limit int64
-	waits atomic.Int64
+	passed bool // it is another node's
+	limit  int64
+	waits  atomic.Int64
 }
 
 type lineKey struct{}
 
 // Shared marks the connections that l accepts as those of many clients each, as a gateway's
 // are.
-func Shared(l net.Listener) net.Listener { return sharedListener{l} }
+func Shared(l net.Listener) net.Listener {
+	return marking{l, func(a net.Addr) net.Addr { return sharedAddr{a} }}
+}
 
-type sharedListener struct{ net.Listener }
+// Passed marks the connections that l accepts as those of other nodes, which pass on the
+// calls of their clients: what they say of these is believed.
+func Passed(l net.Listener) net.Listener {
+	return marking{l, func(a net.Addr) net.Addr { return passedAddr{a} }}
+}
+
+// A marking is a listener whose connections are told by their remote addresses: these are
+// all that gRPC tells of a connection.
+type marking struct {
+	net.Listener
+	mark func(net.Addr) net.Addr
+}
 
 // Accept implements net.Listener.
-func (l sharedListener) Accept() (net.Conn, error) {
+func (l marking) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return sharedConn{c}, nil
+	return markedConn{c, l.mark(c.RemoteAddr())}, nil
 }
 
-type sharedConn struct{ net.Conn }
+type markedConn struct {
+	net.Conn
+	from net.Addr
+}
 
-// RemoteAddr implements net.Conn. It is all that gRPC tells of a connection.
-func (c sharedConn) RemoteAddr() net.Addr { return sharedAddr{c.Conn.RemoteAddr()} }
+// RemoteAddr implements net.Conn.
+func (c markedConn) RemoteAddr() net.Addr { return c.from }
 
-type sharedAddr struct{ net.Addr }
+type (
+	sharedAddr struct{ net.Addr }
+	passedAddr struct{ net.Addr }
+)
 
 // lines gives each connection its line. gRPC tells of connections in no other way than to
 // a stats.Handler; what else that is told does not matter here.
@@ -56,8 +75,11 @@ type lines struct{}
 
 func (lines) TagConn(ctx context.Context, info *stats.ConnTagInfo) context.Context {
 	l := &line{limit: maxWaits}
-	if _, shared := info.RemoteAddr.(sharedAddr); shared {
+	switch info.RemoteAddr.(type) {
+	case sharedAddr:
 		l.limit = maxShared
+	case passedAddr:
+		l.passed = true
 	}
 	return context.WithValue(ctx, lineKey{}, l)
 }
@@ -67,9 +89,7 @@ func (lines) HandleRPC(context.Context, stats.RPCStats)                       {}
 func (lines) HandleConn(context.Context, stats.ConnStats)                     {}
 
 // enter counts a call that may wait until leave is called, or refuses it. What another
-// node passes on was counted there: its connection is that of all its clients. That is
-// believed of whoever says so, and any gRPC client can: the limit is for honest clients, and
-// keeps nobody out who means harm.
+// node passes on was counted there: its connection is that of all its clients.
 func enter(ctx context.Context, req any) (leave func(), err error) {
 	_, waits := req.(waiting)
 	if q, ok := req.(queueing); !waits || ok && q.GetTry() || forwarded(ctx) {
@@ -90,5 +110,6 @@ func enter(ctx context.Context, req any) (leave func(), err error) {
 
 // forwarded says that another node has passed a call on.
 func forwarded(ctx context.Context) bool {
-	return len(metadata.ValueFromIncomingContext(ctx, forwardedKey)) > 0
+	l, ok := ctx.Value(lineKey{}).(*line)
+	return ok && l.passed
 }

@@ -58,8 +58,8 @@ type Config struct {
 
 	// Locate returns where clients reach a node of the configuration.
 	Locate func(ctx context.Context, nodeID string) (clientAddr string, err error)
-	// Dial connects to a client address. Default is TCP.
-	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Dial connects to the server of such a node, to a listener there that is Passed.
+	Dial func(ctx context.Context, nodeID string) (net.Conn, error)
 	// Logger defaults to slog.Default.
 	Logger *slog.Logger
 
@@ -81,17 +81,13 @@ func (c Config) validate() error {
 	fault(c.NodeID == "", "NodeID is empty")
 	fault(c.ClusterID == "", "ClusterID is empty")
 	fault(c.Locate == nil, "Locate is nil")
+	fault(c.Dial == nil, "Dial is nil")
 	return errors.Join(faults...)
 }
 
 func (c Config) withDefaults() Config {
 	if c.NodeName == "" {
 		c.NodeName = c.NodeID
-	}
-	if c.Dial == nil {
-		c.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "tcp", addr)
-		}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -143,7 +139,7 @@ func New(cfg Config) (*Server, error) {
 		draining: make(chan struct{}),
 	}
 	s.leader = newLeader(s.cfg.Locate)
-	s.forward = newForwarder(s.cfg, s.leader)
+	s.forward = newForwarder(s.cfg)
 	s.telemetry = telemetry.NewServer(s.cfg.TracerProvider, s.cfg.MeterProvider, s.gauges)
 	s.grpc = grpc.NewServer(s.options()...)
 	coordv1.RegisterSessionServiceServer(s.grpc, &sessions{Server: s})

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConfigFaultsAreJoined(t *testing.T) {
 	_, err := server.New(server.Config{})
-	for _, fault := range []string{"Replica", "Log", "NodeID", "ClusterID", "Locate"} {
+	for _, fault := range []string{"Replica", "Log", "NodeID", "ClusterID", "Locate", "Dial"} {
 		if err == nil || !strings.Contains(err.Error(), fault) {
 			t.Errorf("%q does not name %s", err, fault)
 		}

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -230,7 +229,6 @@ func TestLogOfTrace(t *testing.T) {
 		n := start(t, func(cfg *server.Config, logCfg *raftstore.Config) {
 			traced(tracetest.NewSpanRecorder())(cfg, logCfg)
 			cfg.Logger = slog.New(&log)
-			cfg.Locate = func(context.Context, string) (string, error) { return "", errors.New("nobody knows") }
 		})
 		n.engine.follow("n2")
 		synctest.Wait()

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -184,8 +183,9 @@ func TestWaitsOfAConnection(t *testing.T) {
 		_, err = b.try("try", "x") // which cannot wait
 		wantReason(t, err, coordv1.Reason_REASON_BUSY)
 		b.mustUnlock("none") // neither can this
-		marked := metadata.AppendToOutgoingContext(ctx, "coordd-forwarded-by", "somebody")
-		go func() { _, _ = b.lock(marked, "passed on", "x") }()
+		node := n.passedOn()
+		defer node.Close()
+		go func() { _, _ = b.via(node).lock(ctx, "passed on", "x") }()
 		other := dial(t, n.lis)
 		defer other.Close()
 		own := b.via(other).goLock("own", "x")

@@ -31,7 +31,9 @@ func (e *Engine) SetMember(ctx context.Context, m raftstore.Member) error {
 		change = e.raft.AddVoter
 	}
 	err := e.await(ctx, func() raft.Future {
-		return lazy(func() error { return change(raft.ServerID(m.ID), raft.ServerAddress(m.Address), 0, enqueueTimeout).Error() })
+		return lazy(func() error {
+			return change(raft.ServerID(m.ID), raft.ServerAddress(m.Address), 0, enqueueTimeout).Error()
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("set member %s: %w", m.ID, err)
