@@ -20,11 +20,13 @@ const (
 	RefusedLimit                       // as many sessions as there can be
 	RefusedRevoked                     // the session was revoked
 	RefusedUnready                     // the cluster has not begun: no Bootstrap yet
+	RefusedRestored                    // the cluster was restored, and waits for old leases to run out
 )
 
 // attach opens a session, takes one up, or opens one in the place of another.
 func (m *Machine) attach(a *Attach) {
 	var refusal Refusal
+	var wait int64
 	switch {
 	case m.cluster == "":
 		refusal = RefusedUnready
@@ -33,12 +35,14 @@ func (m *Machine) attach(a *Attach) {
 	case a.Session != 0:
 		refusal = m.takeUp(a)
 	default:
-		refusal = m.open(a)
+		if refusal, wait = m.opening(); refusal == 0 {
+			refusal = m.open(a)
+		}
 	}
 	if refusal != 0 {
 		m.tell(Event{
 			Type: EventRefused, Session: a.Session, Instance: a.Instance, Epoch: a.Epoch,
-			Refusal: refusal,
+			Refusal: refusal, Wait: wait,
 		})
 	}
 }
@@ -100,6 +104,7 @@ func (m *Machine) open(a *Attach) Refusal {
 	e.Session = m.book.Open(session.Lease{
 		Secret: a.Secret, Instance: a.Instance, TTL: a.TTL, Who: a.Who,
 	}, a.Epoch, m.clock)
+	m.opened()
 	m.tell(e)
 	return 0
 }

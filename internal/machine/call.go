@@ -9,6 +9,7 @@ import (
 type Opened struct {
 	Session park.SessionID
 	Refusal Refusal
+	Wait    int64 // of RefusedRestored: until sessions open, nanoseconds
 }
 
 // Called is the result of a Call: why it was refused as a whole, 0 if it was not; and of
@@ -30,6 +31,10 @@ func (m *Machine) openUnary(o *Open) Opened {
 	case sessions >= MaxSessions:
 		return Opened{Refusal: RefusedLimit}
 	}
+	if refusal, wait := m.opening(); refusal != 0 {
+		return Opened{Refusal: refusal, Wait: wait}
+	}
+	m.opened()
 	return Opened{Session: m.book.Open(session.Lease{Secret: o.Secret, TTL: o.TTL, Who: o.Who}, 0, m.clock)}
 }
 

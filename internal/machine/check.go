@@ -261,6 +261,9 @@ func (c *checker) derived() {
 			c.failf(10, "change %d of %d has revision %d, the last is %d", i, len(c.m.changes), ch.Revision, c.m.revision)
 		}
 	}
+	if err := errors.Join(c.m.checkStage(), c.m.stage.pieces.Check()); err != nil {
+		c.failf(10, "%w", err)
+	}
 	c.faults = append(c.faults, c.m.tables.Check(c.m.revision)...)
 	if err := errors.Join(c.m.lot.CheckSum(), c.m.locks.CheckSum(), c.m.groups.CheckSum(), c.m.onces.CheckSum(),
 		c.m.tables.CheckSum(), c.m.channels.CheckSum()); err != nil {

@@ -21,6 +21,10 @@ const (
 	tagDescribe
 	tagList
 	tagRead
+	tagRestoreBegin
+	tagRestorePiece
+	tagRestoreFinish
+	tagRestoreAbort
 )
 
 const maxUint = 1<<64 - 1
@@ -74,6 +78,16 @@ func AppendCommand(b []byte, c Command) []byte {
 		return wire.AppendInt(b, c.Max)
 	case *Read:
 		return appendTable(c.On.Append(append(b, tagRead)), &c.Op)
+	case *RestoreBegin:
+		return wire.AppendString(append(b, tagRestoreBegin), c.ID)
+	case *RestorePiece:
+		b = wire.AppendUint(wire.AppendString(append(b, tagRestorePiece), c.ID), c.N)
+		return wire.AppendString(b, c.Data)
+	case *RestoreFinish:
+		b = wire.AppendInt(wire.AppendString(append(b, tagRestoreFinish), c.ID), c.Size)
+		return wire.AppendInt(wire.AppendInt(wire.AppendUint(b, c.Sum), c.Now), c.Taken)
+	case *RestoreAbort:
+		return wire.AppendString(append(b, tagRestoreAbort), c.ID)
 	}
 	panic("machine: a command without an encoding")
 }
@@ -256,6 +270,14 @@ func decodeCommand(tag byte, d *wire.Decoder) Command {
 		}
 	case tagRead:
 		return &Read{On: park.DecodeObject(d), Op: *decodeTable(d)}
+	case tagRestoreBegin:
+		return &RestoreBegin{ID: d.String()}
+	case tagRestorePiece:
+		return &RestorePiece{ID: d.String(), N: d.Uint(maxUint), Data: d.String()}
+	case tagRestoreFinish:
+		return &RestoreFinish{ID: d.String(), Size: d.Int(), Sum: d.Uint(maxUint), Now: d.Int(), Taken: d.Int()}
+	case tagRestoreAbort:
+		return &RestoreAbort{ID: d.String()}
 	}
 	d.Fail("unknown command")
 	return nil

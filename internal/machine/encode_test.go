@@ -20,7 +20,7 @@ import (
 
 // specimens is every command and every op, with every field set.
 func specimens() []machine.Command {
-	return slices.Concat(firstSpecimens(), latchSpecimens(), chanSpecimens(), condSpecimens())
+	return slices.Concat(firstSpecimens(), latchSpecimens(), chanSpecimens(), condSpecimens(), restoreSpecimens())
 }
 
 func firstSpecimens() []machine.Command {
@@ -138,7 +138,7 @@ func TestDamagedCommands(t *testing.T) {
 			t.Errorf("%T and a byte: error is %v", c, err)
 		}
 	}
-	for _, tag := range []byte{0, 12, 255} {
+	for _, tag := range []byte{0, 16, 255} {
 		if _, err := machine.DecodeCommand([]byte{tag}); !errors.Is(err, wire.ErrCorrupt) {
 			t.Errorf("command of type %d: error is %v", tag, err)
 		}

@@ -20,6 +20,7 @@ type Event struct {
 
 	// Of EventRefused, EventCut and EventEnded.
 	Refusal Refusal
+	Wait    int64 // of RefusedRestored: until sessions open, nanoseconds
 
 	Ending Ending // of EventEnded
 

@@ -64,6 +64,9 @@ type Machine struct {
 
 	revision uint64 // of the last change
 
+	opens park.Clock // no session opens before; 0 is at once (SEMANTICS C1)
+	stage stage      // what a restore has brought so far
+
 	book      session.Book
 	lot       park.Lot
 	locks     lock.Room
@@ -91,6 +94,7 @@ func New() *Machine {
 		lot:   park.NewLot(),
 		locks: lock.NewRoom(),
 		turns: cow.NewIndex[turn, park.ID](),
+		stage: newStage(""),
 
 		elections: election.NewRoom(),
 		groups:    latch.NewGroups(),
@@ -128,8 +132,8 @@ const (
 // Apply executes an entry whose increment is in nanoseconds. It is total: every command
 // in every state has a result. The result of a command is a park.Code, a []Renewal for
 // Renew, a SessionList for Sessions, an Opened for Open, a Called for Call, a *Description
-// for Describe, an ObjectList for List, a ReadResult for Read, and nil for Attach and
-// Frame, which are answered by events. The events are in the order in which they must be
+// for Describe, an ObjectList for List, a ReadResult for Read, a Restored for what a restore
+// is made of, and nil for Attach and Frame, which are answered by events. The events are in the order in which they must be
 // sent; both slices are the caller's. What happened to which object, Changes says.
 func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]any, []Event) {
 	m.index = index
@@ -170,7 +174,7 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 		case *Read:
 			results[i] = m.Read(c)
 		default:
-			panic("machine: a command that no decoder returns")
+			results[i] = m.restoration(c)
 		}
 		m.settle()
 	}
@@ -180,6 +184,21 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 		m.loose = nil
 	}
 	return results, events
+}
+
+// restoration executes a command of a restore.
+func (m *Machine) restoration(c Command) Restored {
+	switch c := c.(type) {
+	case *RestoreBegin:
+		return m.beginRestore(c)
+	case *RestorePiece:
+		return m.stagePiece(c)
+	case *RestoreFinish:
+		return m.finishRestore(c)
+	case *RestoreAbort:
+		return m.abortRestore(c)
+	}
+	panic("machine: a command that no decoder returns")
 }
 
 // bootstrap begins the cluster, or raises its floor (SEMANTICS C1).

@@ -19,6 +19,7 @@ import (
 // bytes little-endian.
 const (
 	magic    = "coordd snapshot 3\n"
+	magic4   = "coordd snapshot 4\n" // with what there is of a restore; else the third
 	magic2   = "coordd snapshot 2\n" // of before there were more than locks, semaphores and elections
 	magic1   = "coordd snapshot 1\n" // of before there were requests and revisions
 	maxChunk = 16 << 20              // far above the largest record, a wait of MaxArms arms
@@ -37,6 +38,7 @@ func (m *Machine) Snapshot() *Snapshot {
 	c.book, c.lot, c.locks = m.book.Copy(), m.lot.Copy(), m.locks.Copy()
 	c.elections = m.elections.Copy()
 	c.groups, c.onces, c.tables, c.channels = m.groups.Copy(), m.onces.Copy(), m.tables.Copy(), m.channels.Copy()
+	c.stage = m.stage.copy()
 	c.turns, c.events, c.freeings, c.loose, c.changes = m.turns.Copy(), nil, nil, nil, nil
 	return &Snapshot{c}
 }
@@ -50,7 +52,7 @@ func (s *Snapshot) Index() uint64 { return s.m.index }
 // Hash is the running hash of the state: equal on all nodes at one index (SEMANTICS H3).
 func (m *Machine) Hash() uint64 {
 	return xxhash.Sum64(m.scalars(nil)) + m.book.Sum() + 13*m.lot.Sum() + 17*m.locks.Sum() + 19*m.lot.LastTicket() +
-		29*m.revision + 31*m.groups.Sum() + 37*m.onces.Sum() + 41*m.tables.Sum() + 43*m.channels.Sum()
+		29*m.revision + 31*m.groups.Sum() + 37*m.onces.Sum() + 41*m.tables.Sum() + 43*m.channels.Sum() + m.restoreSum()
 }
 
 func (m *Machine) scalars(b []byte) []byte {
@@ -76,15 +78,20 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		}
 		return err
 	}
-	if _, err := buf.WriteString(magic); err != nil {
+	m := &s.m
+	first := magic
+	if m.restoring() {
+		first = magic4
+	}
+	if _, err := buf.WriteString(first); err != nil {
 		return out.n, fmt.Errorf("write snapshot: %w", err)
 	}
-	m := &s.m
 	err := errors.Join(
 		emit(m.scalars(nil)),
 		m.book.Save(emit), m.lot.Save(emit), m.locks.Save(emit),
 		emit(wire.AppendUint(nil, m.revision)), m.book.SaveRequests(emit),
 		m.groups.Save(emit), m.onces.Save(emit), m.tables.Save(emit), m.channels.Save(emit),
+		m.saveRestore(emit),
 		emit(binary.LittleEndian.AppendUint64(nil, m.Hash())),
 		buf.Flush(),
 	)
@@ -113,7 +120,7 @@ func restore(r *bufio.Reader) (*Machine, error) {
 	if err := in.full(head); err != nil {
 		return nil, err
 	}
-	version := slices.Index([]string{magic1, magic2, magic}, string(head)) + 1
+	version := slices.Index([]string{magic1, magic2, magic, magic4}, string(head)) + 1
 	if version == 0 {
 		return nil, errors.New("it does not begin as one of this version does")
 	}
@@ -128,6 +135,9 @@ func restore(r *bufio.Reader) (*Machine, error) {
 	}
 	if got := binary.LittleEndian.Uint64(trailer[:]); got != want {
 		return nil, fmt.Errorf("checksum is %#x, should be %#x", want, got)
+	}
+	if _, err := r.ReadByte(); err != io.EOF { //nolint:errorlint // a reader returns it as it is
+		return nil, errors.New("there is more behind it")
 	}
 	return m, nil
 }
@@ -164,6 +174,11 @@ func (m *Machine) load(take func() (*wire.Decoder, error), version int) error {
 	if version >= 3 {
 		if err := m.loadRooms(take); err != nil {
 			return err
+		}
+	}
+	if version >= 4 {
+		if err := m.loadRestore(take); err != nil {
+			return fmt.Errorf("restore: %w", err)
 		}
 	}
 	if err := m.rehold(); err != nil {

@@ -225,6 +225,8 @@ func FuzzRestore(f *testing.F) {
 	channels := written(f, channelled())
 	f.Add(channels[:len(channels)-8])
 	f.Add(empty[:len(empty)-8])
+	halfway := written(f, staged())
+	f.Add(halfway[:len(halfway)-8])
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := machine.Restore(bytes.NewReader(sealed(body)))
 		if err != nil {

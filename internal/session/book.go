@@ -72,6 +72,12 @@ func (b *Book) Open(l Lease, epoch uint64, clock park.Clock) park.SessionID {
 	return b.last
 }
 
+// Last is the last session that was opened.
+func (b *Book) Last() park.SessionID { return b.last }
+
+// Skip has the next session numbered after last, if none so far has been.
+func (b *Book) Skip(last park.SessionID) { b.last = max(b.last, last) }
+
 // Lease returns what a session is; it may be over.
 func (b *Book) Lease(s park.SessionID) (Lease, bool) {
 	l, ok := b.leases.Get(number(s))
