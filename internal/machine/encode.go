@@ -25,6 +25,9 @@ const (
 	tagRestorePiece
 	tagRestoreFinish
 	tagRestoreAbort
+	tagUpgrade
+	tagCheckpoint
+	tagVerdict
 )
 
 const maxUint = 1<<64 - 1
@@ -88,6 +91,12 @@ func AppendCommand(b []byte, c Command) []byte {
 		return wire.AppendInt(wire.AppendInt(wire.AppendUint(b, c.Sum), c.Now), c.Taken)
 	case *RestoreAbort:
 		return wire.AppendString(append(b, tagRestoreAbort), c.ID)
+	case *Upgrade:
+		return wire.AppendUint(append(b, tagUpgrade), c.Version)
+	case *Checkpoint:
+		return append(b, tagCheckpoint)
+	case *Verdict:
+		return appendVerdict(append(b, tagVerdict), c)
 	}
 	panic("machine: a command without an encoding")
 }
@@ -278,6 +287,12 @@ func decodeCommand(tag byte, d *wire.Decoder) Command {
 		return &RestoreFinish{ID: d.String(), Size: d.Int(), Sum: d.Uint(maxUint), Now: d.Int(), Taken: d.Int()}
 	case tagRestoreAbort:
 		return &RestoreAbort{ID: d.String()}
+	case tagUpgrade:
+		return decodeUpgrade(d)
+	case tagCheckpoint:
+		return &Checkpoint{}
+	case tagVerdict:
+		return decodeVerdict(d)
 	}
 	d.Fail("unknown command")
 	return nil

@@ -20,7 +20,7 @@ import (
 
 // specimens is every command and every op, with every field set.
 func specimens() []machine.Command {
-	return slices.Concat(firstSpecimens(), latchSpecimens(), chanSpecimens(), condSpecimens(), restoreSpecimens())
+	return slices.Concat(firstSpecimens(), latchSpecimens(), chanSpecimens(), condSpecimens(), restoreSpecimens(), versionSpecimens())
 }
 
 func firstSpecimens() []machine.Command {

@@ -63,6 +63,7 @@ type Machine struct {
 	steps   uint64     // ops and grants so far: the op counter of D3
 
 	revision uint64 // of the last change
+	version  uint64 // that the cluster may use
 
 	opens park.Clock // no session opens before; 0 is at once (SEMANTICS C1)
 	stage stage      // what a restore has brought so far
@@ -95,6 +96,8 @@ func New() *Machine {
 		locks: lock.NewRoom(),
 		turns: cow.NewIndex[turn, park.ID](),
 		stage: newStage(""),
+
+		version: firstVersion,
 
 		elections: election.NewRoom(),
 		groups:    latch.NewGroups(),
@@ -155,6 +158,10 @@ func (m *Machine) Apply(index uint64, increment int64, commands []Command) ([]an
 		case *Renew: // above
 		case *Bootstrap:
 			results[i] = m.bootstrap(c)
+		case *Upgrade:
+			results[i] = m.upgrade(c)
+		case *Checkpoint, *Verdict: // they are the shell's: what it compares is no state
+			results[i] = park.Done
 		case *Attach:
 			m.attach(c)
 		case *Frame:

@@ -215,6 +215,9 @@ func (m *Machine) finishRestore(c *RestoreFinish) Restored {
 	if from.cluster == "" {
 		return Restored{Code: RestoreDamaged, Why: "it is of a cluster that had not begun"}
 	}
+	if from.version > m.version { // as it is to a node that cannot read it
+		return Restored{Code: RestoreDamaged, Why: "it is of a newer version than this cluster uses"}
+	}
 	out := Restored{Code: RestoreDone, From: from.cluster, Wait: from.Longest(), Replaced: true}
 	out.Sessions = from.retire()
 	m.adopt(from, floor, out.Wait)
@@ -328,8 +331,8 @@ func (m *Machine) restoreScalars(b []byte) []byte {
 
 // saveRestore emits what there is of a restore, if there is anything.
 func (m *Machine) saveRestore(emit func([]byte) error) error {
-	if !m.restoring() {
-		return nil
+	if !m.restoring() && m.version == firstVersion {
+		return nil // nor has the format a place for it
 	}
 	if err := emit(m.restoreScalars(nil)); err != nil {
 		return err
@@ -355,7 +358,7 @@ func (m *Machine) loadRestore(take func() (*wire.Decoder, error)) error {
 	if err != nil {
 		return err
 	}
-	if !m.restoring() || m.opens < 0 {
+	if !m.restoring() && m.version == firstVersion || m.opens < 0 {
 		return fmt.Errorf("no restore, opens at %d", m.opens)
 	}
 	return m.checkStage()

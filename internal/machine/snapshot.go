@@ -19,7 +19,8 @@ import (
 // bytes little-endian.
 const (
 	magic    = "coordd snapshot 3\n"
-	magic4   = "coordd snapshot 4\n" // with what there is of a restore; else the third
+	magic5   = "coordd snapshot 5\n" // of the second version of the machine and later
+	magic4   = "coordd snapshot 4\n" // of the first, with what there is of a restore; else the third
 	magic2   = "coordd snapshot 2\n" // of before there were more than locks, semaphores and elections
 	magic1   = "coordd snapshot 1\n" // of before there were requests and revisions
 	maxChunk = 16 << 20              // far above the largest record, a wait of MaxArms arms
@@ -52,7 +53,8 @@ func (s *Snapshot) Index() uint64 { return s.m.index }
 // Hash is the running hash of the state: equal on all nodes at one index (SEMANTICS H3).
 func (m *Machine) Hash() uint64 {
 	return xxhash.Sum64(m.scalars(nil)) + m.book.Sum() + 13*m.lot.Sum() + 17*m.locks.Sum() + 19*m.lot.LastTicket() +
-		29*m.revision + 31*m.groups.Sum() + 37*m.onces.Sum() + 41*m.tables.Sum() + 43*m.channels.Sum() + m.restoreSum()
+		29*m.revision + 31*m.groups.Sum() + 37*m.onces.Sum() + 41*m.tables.Sum() + 43*m.channels.Sum() +
+		m.restoreSum() + m.versionSum()
 }
 
 func (m *Machine) scalars(b []byte) []byte {
@@ -80,7 +82,10 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	}
 	m := &s.m
 	first := magic
-	if m.restoring() {
+	switch {
+	case m.version > firstVersion:
+		first = magic5
+	case m.restoring():
 		first = magic4
 	}
 	if _, err := buf.WriteString(first); err != nil {
@@ -91,7 +96,7 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 		m.book.Save(emit), m.lot.Save(emit), m.locks.Save(emit),
 		emit(wire.AppendUint(nil, m.revision)), m.book.SaveRequests(emit),
 		m.groups.Save(emit), m.onces.Save(emit), m.tables.Save(emit), m.channels.Save(emit),
-		m.saveRestore(emit),
+		m.saveVersion(emit), m.saveRestore(emit),
 		emit(binary.LittleEndian.AppendUint64(nil, m.Hash())),
 		buf.Flush(),
 	)
@@ -120,7 +125,7 @@ func restore(r *bufio.Reader) (*Machine, error) {
 	if err := in.full(head); err != nil {
 		return nil, err
 	}
-	version := slices.Index([]string{magic1, magic2, magic, magic4}, string(head)) + 1
+	version := slices.Index([]string{magic1, magic2, magic, magic4, magic5}, string(head)) + 1
 	if version == 0 {
 		return nil, errors.New("it does not begin as one of this version does")
 	}
@@ -173,6 +178,11 @@ func (m *Machine) load(take func() (*wire.Decoder, error), version int) error {
 	}
 	if version >= 3 {
 		if err := m.loadRooms(take); err != nil {
+			return err
+		}
+	}
+	if version >= 5 {
+		if err := m.loadVersion(take); err != nil {
 			return err
 		}
 	}
