@@ -2,6 +2,7 @@ package coordtest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -17,6 +18,8 @@ import (
 // besides heartbeats. At raft's own pace an hour of virtual time would take three times
 // as long.
 const idle = 100 * time.Millisecond
+
+const clusterID = "coordtest"
 
 // A Node is one coordd.
 type Node struct {
@@ -115,13 +118,15 @@ func (l *life) serve() error {
 		Replica:   l.replica,
 		Log:       l.log,
 		NodeID:    n.name,
-		ClusterID: "coordtest",
+		ClusterID: clusterID,
 		Version:   "coordtest",
 		Logger:    c.logger.With("node", n.name),
 		Locate:    func(_ context.Context, id string) (string, error) { return id + clientPort, nil },
 		Dial: func(ctx context.Context, id string) (net.Conn, error) {
 			return c.peers.Dial(ctx, n.name, id+clientPort)
 		},
+		Ask:   c.ask,
+		Heard: func(string) string { return "" },
 	})
 	if err != nil {
 		return err
@@ -142,6 +147,18 @@ func (l *life) serve() error {
 		})
 	}
 	return nil
+}
+
+// ask says what the node at a peer address is, while it is alive.
+func (c *Cluster) ask(_ context.Context, address string) (server.Peer, error) {
+	for _, n := range c.nodes {
+		if l := n.running(); l != nil && n.name+peerPort == address {
+			return server.Peer{
+				NodeID: n.name, ClusterID: clusterID, Address: address, Member: true, Progress: l.replica.Progress(),
+			}, nil
+		}
+	}
+	return server.Peer{}, fmt.Errorf("ask %s: nobody is there", address)
 }
 
 // end stops everything of a node that nobody can reach any more.

@@ -132,7 +132,7 @@ func (v *nodeView) fill(s *coordv1.StatusResponse) {
 
 func statusTable(t *table, views []nodeView) {
 	t.row("ENDPOINT", "NODE", "ROLE", "READY", "TERM", "APPLIED", "SESSIONS", "HOLDS", "WAITERS", "VERSION")
-	members := views[0].Members
+	var members []memberView // as the first that is ready knows them
 	for _, v := range views {
 		if v.Error != "" {
 			t.row(v.Endpoint, "-", "-", "no: "+v.Error, "-", "-", "-", "-", "-", "-")
@@ -144,9 +144,12 @@ func statusTable(t *table, views []nodeView) {
 		}
 		t.row(v.Endpoint, show(v.Node), v.Role, ready, v.Term, v.Applied,
 			strconv.FormatInt(v.Sessions, 10), strconv.FormatInt(v.Holds, 10), strconv.FormatInt(v.Waiters, 10), show(v.Version))
-		if len(members) == 0 {
+		if len(members) == 0 && v.Ready {
 			members = v.Members
 		}
+	}
+	if len(members) == 0 {
+		members = views[0].Members
 	}
 	if len(members) == 0 {
 		return

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,7 +97,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	defer away()
 
 	replica := server.NewReplica()
-	mux := n.openPeerPort(identity)
+	mux := n.openPeerPort(identity, replica)
 	defer undo("peer port", mux.Close)
 
 	bootstrap, err := n.form(ctx, identity, mux)
@@ -107,7 +106,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	}
 	disk, err := n.openDisk(identity)
 	if err != nil {
-		return err
+		return n.giveUp(identity, err)
 	}
 	defer undo("disk", disk.Close)
 	engine, err := n.openEngine(identity, disk, mux, replica, bootstrap)
@@ -121,7 +120,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	srv, err := server.New(server.Config{
 		Replica: replica, Log: log,
 		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
-		Locate: mux.Locate, Dial: mux.DialCalls, Logger: n.logger,
+		Locate: mux.Locate, Dial: mux.DialCalls, Ask: ask(mux), Heard: mux.Heard, Logger: n.logger,
 		TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters, Propagator: telemetry.propagator,
 	})
 	if err != nil {
@@ -171,36 +170,7 @@ func (n *node) serve(ctx context.Context, srv *server.Server, log *raftstore.Log
 	if err := srv.Stop(drain); err != nil && cause == nil {
 		n.logger.Warn("some calls were cut off", "err", err)
 	}
-	return cause
-}
-
-// openPeerPort is where TLS goes: around the listener, and in Dial.
-func (n *node) openPeerPort(identity *peer.Identity) *peer.Mux {
-	return peer.NewMux(peer.MuxConfig{
-		Listener: n.ports.peer,
-		Identity: identity,
-		Address:  n.peerAddress,
-		Join:     n.join,
-		Self: func() peer.Hello {
-			h := peer.Hello{Name: n.cfg.Name, ClientAddress: n.clientAddress}
-			if e := n.engine.Load(); e != nil {
-				state, _ := e.State()
-				h.LeaderID = state.LeaderID
-			}
-			return h
-		},
-		Members: n.members,
-		Logger:  n.logger,
-	})
-}
-
-// members is raft's configuration. Until the engine is open there is none, and raft does
-// not dial.
-func (n *node) members() []raftstore.Member {
-	if e := n.engine.Load(); e != nil {
-		return e.Members()
-	}
-	return nil
+	return n.giveUp(identity, cause)
 }
 
 // form returns once this node is of a cluster, or ctx has ended.
@@ -226,7 +196,7 @@ func (n *node) form(ctx context.Context, identity *peer.Identity, mux *peer.Mux)
 // openDisk opens raft's data, and refuses a member that has lost them: it would vote
 // again on what it voted before (the id must go with the data).
 func (n *node) openDisk(identity *peer.Identity) (*hraft.Disk, error) {
-	disk, err := hraft.OpenDisk(filepath.Join(n.cfg.DataDir, "raft"), n.raft)
+	disk, err := hraft.OpenDisk(identity.RaftDir(), n.raft)
 	if err != nil {
 		return nil, err
 	}
@@ -263,8 +233,8 @@ func (n *node) openEngine(identity *peer.Identity, disk *hraft.Disk, mux *peer.M
 	n.health.setEngine(nil)
 	for _, m := range engine.Members() {
 		if m.ID == identity.NodeID() && m.Address != n.peerAddress {
-			n.logger.Warn("other nodes know this one at another peer address, and cannot reach it: "+
-				"listen there again, or set --advertise-peer to it", "known", m.Address, "now", n.peerAddress)
+			n.logger.Info("this node has moved: it tells the others, and the leader changes its address",
+				"from", m.Address, "to", n.peerAddress)
 		}
 	}
 	return engine, nil

@@ -29,7 +29,7 @@ func (n *node) watch(ctx context.Context, log *raftstore.Log, identity *peer.Ide
 	told := narrator{when: time.Now()}
 	for {
 		_, moved := log.Leadership()
-		if err := confirm(log.Engine(), identity); err != nil {
+		if err := note(log.Engine(), identity); err != nil {
 			return err
 		}
 		state, pause := stateReady, lookReady
@@ -75,19 +75,32 @@ func (n *node) say(state string, identity *peer.Identity, engine raftstore.Engin
 	case state == stateReady:
 		n.logger.Info("ready", "node", identity.NodeID(), "cluster", identity.ClusterID())
 	case !isMember(engine, identity):
-		n.logger.Warn("not ready: this node is no member of its cluster and waits to be added: coordctl member add "+
-			identity.NodeID()+" "+n.peerAddress+" (which a later version has)", "cluster", identity.ClusterID())
+		n.logger.Warn("not ready: "+waiting(identity, n.peerAddress), "cluster", identity.ClusterID())
 	default:
 		n.logger.Warn("not ready", "why", state)
 	}
 }
 
-// confirm notes that raft has this node in its configuration.
-func confirm(engine raftstore.Engine, identity *peer.Identity) error {
-	if identity.Phase() == peer.PhaseMember || !isMember(engine, identity) {
+// waiting says what a node that is no member waits for.
+func waiting(identity *peer.Identity, address string) string {
+	switch {
+	case identity.Phase() == peer.PhaseMember:
+		return "this node was removed from its cluster: stop it; to have it back, empty its data directory and add it as a new node"
+	case identity.Replaces() != "":
+		return "this node gave up its data and takes the place of " + identity.Replaces() + ": it waits for the leader to ask for it"
+	}
+	return "this node is no member of its cluster and waits to be added: coordctl member add " + address
+}
+
+// note keeps the configuration as raft has it, and that this node is in it.
+func note(engine raftstore.Engine, identity *peer.Identity) error {
+	if !isMember(engine, identity) {
 		return nil
 	}
-	return identity.Confirm()
+	if err := identity.Confirm(); err != nil {
+		return err
+	}
+	return identity.Know(engine.Members())
 }
 
 func isMember(engine raftstore.Engine, identity *peer.Identity) bool {

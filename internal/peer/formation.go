@@ -208,8 +208,7 @@ func (f *formation) adopt(echoes []echo) (found bool, err error) {
 			return true, nil
 		}
 		f.Logger.Warn("cluster exists already: this node begins none and waits to be added to it: "+
-			"coordctl member add "+f.Identity.NodeID()+" "+f.Address+" (which a later version has)",
-			"cluster", e.hello.ClusterID, "found_at", e.address)
+			"coordctl member add "+f.Address, "cluster", e.hello.ClusterID, "found_at", e.address)
 		return true, nil
 	}
 	return false, nil

@@ -157,7 +157,7 @@ func TestFormTellsOfTheClusterThatExists(t *testing.T) {
 		}
 		a.stop()
 		d.stop()
-		if got := w.logs.String(); !strings.Contains(got, "waits to be added") || !strings.Contains(got, "coordctl member add "+d.id.NodeID()) {
+		if got := w.logs.String(); !strings.Contains(got, "waits to be added") || !strings.Contains(got, "coordctl member add d:1") {
 			t.Errorf("log does not say what to do:\n%s", got)
 		}
 	})

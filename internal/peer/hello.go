@@ -24,9 +24,22 @@ type Hello struct {
 	ClientAddress string `json:"client_address,omitempty"`
 	// LeaderID is who the node thinks leads; empty if it does not know.
 	LeaderID string `json:"leader_id,omitempty"`
+	// Replaces is the node that this one was before its data were set aside.
+	Replaces string `json:"replaces,omitempty"`
+	// Applied is the log index up to which its state is, MachineVersion the highest version of
+	// the machine that it knows, Notes are its latest state hashes that are to be compared.
+	Applied        uint64 `json:"applied,omitempty"`
+	MachineVersion uint64 `json:"machine_version,omitempty"`
+	Notes          []Note `json:"notes,omitempty"`
 	// Join is the node's own join list, sorted: a cluster is formed only by nodes
 	// that were given the same.
 	Join []string `json:"join,omitempty"`
+}
+
+// A Note is a node's state hash after an entry.
+type Note struct {
+	Index uint64 `json:"index"`
+	Hash  uint64 `json:"hash"`
 }
 
 // Hello asks who is at the address. With a target, only that node may answer; else the
@@ -59,6 +72,7 @@ func (m *Mux) tell(conn net.Conn) error {
 	h := m.cfg.Self()
 	h.NodeID = m.cfg.Identity.NodeID()
 	h.ClusterID, h.Phase = m.cfg.Identity.joinedAs()
+	h.Replaces = m.cfg.Identity.Replaces()
 	h.PeerAddress = m.cfg.Address
 	h.Join = m.cfg.Join
 	data, err := json.Marshal(h)

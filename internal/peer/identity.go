@@ -23,9 +23,10 @@ type Identity struct {
 	nodeID string
 	lock   *os.File
 
-	mu     sync.Mutex
-	record record        // as on disk
-	joined chan struct{} // closed once there is a cluster id
+	mu      sync.Mutex
+	record  record        // as on disk, or, once givenUp, as it was before
+	joined  chan struct{} // closed once there is a cluster id
+	givenUp bool
 }
 
 // OpenIdentity takes the data directory, making it if need be, and reads who the node
@@ -44,6 +45,9 @@ func OpenIdentity(dir string) (*Identity, error) {
 		r, err = newRecord(dir)
 	}
 	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	if r, err = setAside(dir, r); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	id := &Identity{dir: dir, nodeID: r.NodeID, lock: lock, record: r, joined: make(chan struct{})}
@@ -188,7 +192,7 @@ func (id *Identity) Confirm() error {
 		return nil
 	}
 	next := id.record
-	next.Phase, next.Servers = PhaseMember, nil
+	next.Phase, next.Servers, next.Replaces = PhaseMember, nil, ""
 	return id.advance(next)
 }
 
@@ -196,6 +200,9 @@ func (id *Identity) Confirm() error {
 // other way, so that nothing is told to a peer that a crash could take back.
 func (id *Identity) advance(next record) error {
 	before := id.record
+	if id.givenUp {
+		return fmt.Errorf("write identity: %w", errGivenUp)
+	}
 	if !next.Phase.follows(before.Phase) {
 		return fmt.Errorf("write identity: a node that is %s cannot become %s", before.Phase, next.Phase)
 	}

@@ -58,6 +58,12 @@ type record struct {
 	Phase     Phase  `json:"phase"`
 	// Servers is the first configuration, from PhaseDecided until PhaseMember.
 	Servers []raftstore.Member `json:"servers,omitempty"`
+	// Members is the configuration as it was last known here.
+	Members []raftstore.Member `json:"members,omitempty"`
+	// Replaces is the node that this one was until its data were given up; until PhaseMember.
+	Replaces string `json:"replaces,omitempty"`
+	// Aside is what raft's directory is to be renamed to before it is used again.
+	Aside string `json:"aside,omitempty"`
 }
 
 func (r record) validate() error {

@@ -6,7 +6,8 @@ import (
 	coordv1 "coordd.dev/api/coord/v1"
 )
 
-// cluster implements coordv1.ClusterServiceServer, always of this node.
+// cluster implements coordv1.ClusterServiceServer. Status is of this node; all else runs on
+// the leader only: interceptors have passed on every other call.
 type cluster struct {
 	coordv1.UnimplementedClusterServiceServer
 	*Server

@@ -30,6 +30,8 @@ type cluster struct {
 	nodes   []*member
 	conns   []*grpc.ClientConn // of the clients, by node
 	change  func(*server.Config, *raftstore.Config)
+	first   []raftstore.Member // the configuration that nodes without one begin with
+	machine func(*server.Replica) raftstore.Machine
 }
 
 // member is one node. What it serves clients is at its host, port 7600.
@@ -54,12 +56,21 @@ func startCluster(t *testing.T) *cluster {
 func startClusterOf(t *testing.T, change func(*server.Config, *raftstore.Config)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, network: hrafttest.NewNetwork(), change: change}
+	c.machine = func(r *server.Replica) raftstore.Machine { return r }
+	c.start()
+	return c
+}
+
+func (c *cluster) start() {
+	c.t.Helper()
+	for _, id := range []string{"n1", "n2", "n3"} {
+		c.first = append(c.first, raftstore.Member{ID: id, Address: id + ":7601", Voter: true})
+	}
 	for _, id := range []string{"n1", "n2", "n3"} {
 		c.nodes = append(c.nodes, c.startMember(id, new(hrafttest.Disk)))
 		c.conns = append(c.conns, c.dial(id))
 	}
-	t.Cleanup(c.stop)
-	return c
+	c.t.Cleanup(c.stop)
 }
 
 func (c *cluster) startMember(id string, disk *hrafttest.Disk) *member {
@@ -71,13 +82,9 @@ func (c *cluster) startMember(id string, disk *hrafttest.Disk) *member {
 	}
 	stores := disk.Open()
 	n.engine, err = hraft.Open(hraft.Config{
-		LocalID: id, Machine: n.replica, Transport: hraft.NewTransport(stream, nil),
+		LocalID: id, Machine: c.machine(n.replica), Transport: hraft.NewTransport(stream, nil),
 		LogStore: stores, StableStore: stores, SnapshotStore: stores,
-		Bootstrap: []raftstore.Member{
-			{ID: "n1", Address: "n1:7601", Voter: true},
-			{ID: "n2", Address: "n2:7601", Voter: true},
-			{ID: "n3", Address: "n3:7601", Voter: true},
-		},
+		Bootstrap: c.first,
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	coordv1 "coordd.dev/api/coord/v1"
 )
 
 const (
@@ -120,7 +122,7 @@ const protocolPrefix = "/coord.v1."
 // Status, and everything that is not of coord.v1. Others are if the request says stale.
 func local(method string) bool {
 	return !strings.HasPrefix(method, protocolPrefix) ||
-		strings.HasPrefix(method, protocolPrefix+"ClusterService/")
+		method == coordv1.ClusterService_Status_FullMethodName
 }
 
 // stale says that a request asks for this node's own state.

@@ -44,6 +44,8 @@ type Replica struct {
 	applied time.Time        // when that was, here
 	told    park.Clock       // what nextDue last returned: wake if something is due before
 	changed chan struct{}    // closed at the next entry; nil while nobody waits for one
+	notes   []Note           // state hashes that are to be compared, the latest
+	verdict *machine.Verdict // how that went, until the run loop has seen it
 }
 
 // NewReplica returns a replica of nothing yet.
@@ -86,6 +88,7 @@ func (r *Replica) apply(index uint64, increment time.Duration, commands []machin
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	results, events := r.machine.Apply(index, int64(increment), commands)
+	r.mark(commands)
 	r.publish()
 	return results, events, r.machine.Changes()
 }
@@ -98,6 +101,7 @@ func (r *Replica) publish() {
 		Hash:    r.machine.Hash(),
 		Clock:   r.machine.Clock(),
 		Cluster: r.machine.Cluster(),
+		Version: r.machine.Version(),
 		Counts:  r.machine.Counts(),
 	})
 	if before.Cluster == "" && r.machine.Cluster() != "" {
@@ -182,6 +186,7 @@ type State struct {
 	Hash    uint64
 	Clock   park.Clock
 	Cluster string // "" before the cluster is founded
+	Version uint64 // of the machine, that the cluster uses
 	Counts  machine.Counts
 }
 

@@ -60,6 +60,12 @@ type Config struct {
 	Locate func(ctx context.Context, nodeID string) (clientAddr string, err error)
 	// Dial connects to the server of such a node, to a listener there that is Passed.
 	Dial func(ctx context.Context, nodeID string) (net.Conn, error)
+	// Ask asks the node at a peer address what it is. Nil: the members are fixed, and not
+	// looked after.
+	Ask func(ctx context.Context, address string) (Peer, error)
+	// Heard is the peer address that a member last gave as its own, "" if it has given none.
+	// It comes with Ask.
+	Heard func(nodeID string) string
 	// Logger defaults to slog.Default.
 	Logger *slog.Logger
 
@@ -82,6 +88,7 @@ func (c Config) validate() error {
 	fault(c.ClusterID == "", "ClusterID is empty")
 	fault(c.Locate == nil, "Locate is nil")
 	fault(c.Dial == nil, "Dial is nil")
+	fault((c.Ask == nil) != (c.Heard == nil), "of Ask and Heard one is nil")
 	return errors.Join(faults...)
 }
 
@@ -117,6 +124,7 @@ type Server struct {
 	founding  atomic.Bool // the Bootstrap is in the log, its outcome is not known
 
 	cancel   context.CancelFunc
+	changed  chan struct{}  // of one: the steward is to look at the members now
 	running  sync.WaitGroup // the run loop, readers of streams, lookups
 	stopping chan struct{}  // closed by Stop, at its start
 	draining chan struct{}  // closed by Stop, once leadership is handed over
@@ -135,6 +143,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:      cfg.withDefaults(),
 		health:   fitness{Server: health.NewServer()},
 		renewals: &gatherer{log: cfg.Log},
+		changed:  make(chan struct{}, 1),
 		stopping: make(chan struct{}),
 		draining: make(chan struct{}),
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,7 +30,7 @@ func (s *Server) run(ctx context.Context) error {
 		if state.CaughtUp {
 			s.cfg.Replica.telemetry.Store(s.telemetry)
 		}
-		if err := s.checkCluster(); err != nil {
+		if err := errors.Join(s.checkCluster(), s.checkState()); err != nil {
 			return err
 		}
 		if leadership != c.leadership {
@@ -59,12 +60,16 @@ func (s *Server) run(ctx context.Context) error {
 type course struct {
 	leadership raftstore.Leadership
 	cancel     context.CancelFunc // of the lookup of the leader's address
+	retire     context.CancelFunc // of the steward, while this node leads
 }
 
 func (c *course) end() {
-	if c.cancel != nil {
-		c.cancel()
+	for _, cancel := range []context.CancelFunc{c.cancel, c.retire} {
+		if cancel != nil {
+			cancel()
+		}
 	}
+	c.cancel, c.retire = nil, nil
 }
 
 // follow does what a new leadership asks for.
@@ -79,11 +84,22 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 	}
 	s.cfg.Replica.hub.cutOthers(term, func() error { return errNoLeader("stream", s.leaderHint()) })
 	s.cfg.Replica.hub.release(term, s.movedOn)
+	if c.retire != nil {
+		c.retire() // of a leadership that is over
+		c.retire = nil
+	}
+	if to.Leading && s.cfg.Ask != nil {
+		var tending context.Context
+		tending, c.retire = context.WithCancel(ctx)
+		s.running.Go(func() { s.tend(tending) })
+	}
 	if !moved {
 		return
 	}
-	c.end()
-	c.cancel = nil
+	if c.cancel != nil {
+		c.cancel()
+		c.cancel = nil
+	}
 	if to.LeaderID != "" {
 		s.telemetry.LeaderKnown()
 		s.forward.cutOthers(to.LeaderID)
@@ -127,6 +143,30 @@ func (s *Server) checkCluster() error {
 	if id := s.cfg.Replica.clusterID(); id != "" && id != s.cfg.ClusterID {
 		return fmt.Errorf("start server: this node is of cluster %s, its log of cluster %s; "+
 			"give it the data directory of its own cluster", s.cfg.ClusterID, id)
+	}
+	return nil
+}
+
+// ErrDiverged says that this node's state is not that of the others: what it has cannot be
+// trusted.
+var ErrDiverged = errors.New("the state of this node is not that of the majority")
+
+// checkState holds this node's state against that of the others (SEMANTICS H3).
+func (s *Server) checkState() error {
+	v := s.cfg.Replica.judged()
+	if v == nil {
+		return nil
+	}
+	majority, ok := v.Majority()
+	if !ok {
+		s.cfg.Logger.Error("the members' states differ, and no majority has the same: stop the cluster and restore a backup",
+			"index", v.Index, "hashes", v.Hashes)
+		return nil
+	}
+	for _, n := range v.Hashes {
+		if n.Node == s.cfg.NodeID && n.Hash != majority {
+			return fmt.Errorf("compare state at entry %d: %w: hash %016x, theirs is %016x", v.Index, ErrDiverged, n.Hash, majority)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+
+	"coordd.dev/internal/peer"
+	"coordd.dev/internal/server"
+	"coordd.dev/raftstore"
+)
+
+// openPeerPort is where TLS goes: around the listener, and in Dial.
+func (n *node) openPeerPort(identity *peer.Identity, replica *server.Replica) *peer.Mux {
+	return peer.NewMux(peer.MuxConfig{
+		Listener: n.ports.peer,
+		Identity: identity,
+		Address:  n.peerAddress,
+		Join:     n.join,
+		Self:     func() peer.Hello { return n.hello(replica) },
+		Members:  n.members,
+		Logger:   n.logger,
+	})
+}
+
+// hello is what this node tells others of itself; the mux adds who it is.
+func (n *node) hello(replica *server.Replica) peer.Hello {
+	p := replica.Progress()
+	h := peer.Hello{
+		Name: n.cfg.Name, ClientAddress: n.clientAddress,
+		Applied: p.Applied, MachineVersion: p.Version,
+	}
+	for _, note := range p.Notes {
+		h.Notes = append(h.Notes, peer.Note(note))
+	}
+	if e := n.engine.Load(); e != nil {
+		state, _ := e.State()
+		h.LeaderID = state.LeaderID
+	}
+	return h
+}
+
+// ask asks who is at a peer address, for the server.
+func ask(mux *peer.Mux) func(context.Context, string) (server.Peer, error) {
+	return func(ctx context.Context, address string) (server.Peer, error) {
+		h, err := mux.Hello(ctx, address, "")
+		if err != nil {
+			return server.Peer{}, err
+		}
+		p := server.Peer{
+			NodeID: h.NodeID, ClusterID: h.ClusterID, Address: h.PeerAddress, Replaces: h.Replaces,
+			Member:   h.Phase == peer.PhaseMember,
+			Progress: server.Progress{Applied: h.Applied, Version: h.MachineVersion},
+		}
+		for _, note := range h.Notes {
+			p.Notes = append(p.Notes, server.Note(note))
+		}
+		return p, nil
+	}
+}
+
+// members is raft's configuration. Until the engine is open there is none, and raft does
+// not dial.
+func (n *node) members() []raftstore.Member {
+	if e := n.engine.Load(); e != nil {
+		return e.Members()
+	}
+	return nil
+}
