@@ -47,6 +47,7 @@ type conn struct {
 	closed   bool
 	current  *link         // nil: it has to be searched for
 	hint     string        // where the leader was last said to be
+	members  []string      // where the leader last said that clients reach the nodes
 	of       string        // the cluster's id, as the last link's node said; "" before the first
 	search   *search       // asked for, or nil
 	found    chan struct{} // closed and made anew when a link is found
@@ -85,6 +86,7 @@ func newConn(n network, endpoints []string) *conn {
 	c.wg.Go(func() { c.serveSuspects(ctx) })
 	c.wg.Go(func() { c.serveRenewals(ctx) })
 	c.wg.Go(func() { c.serveClock(ctx) })
+	c.wg.Go(func() { c.serveMembers(ctx) })
 	return c
 }
 

@@ -149,7 +149,7 @@ func (c *conn) tryRenew(ctx context.Context, req *coordv1.RenewRequest, patience
 	switch {
 	case ctx.Err() != nil:
 	case r.aboutTheLink():
-		c.failed(l, r.leader())
+		c.left(l, r)
 	case r.aboutTheStream():
 		c.suspect(l)
 	}

@@ -50,6 +50,10 @@ func (c *conn) find(ctx context.Context, hint string) (*link, error) {
 	for _, addr := range c.endpoints {
 		f.ask(ctx, addr, "")
 	}
+	of, learnt := c.learnt()
+	for _, addr := range learnt {
+		f.ask(ctx, addr, of)
+	}
 	leader := f.await(ctx)
 	cancel()
 	f.drain()
@@ -116,6 +120,7 @@ func (f *finder) await(ctx context.Context) *link {
 			p.link.close()
 		case p.status.GetLeading() && p.status.GetClusterId() != "":
 			p.link.cluster = p.status.GetClusterId()
+			f.conn.learn(p.status)
 			return p.link
 		default:
 			f.follow(ctx, p)

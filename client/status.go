@@ -24,6 +24,7 @@ import (
 const (
 	errorDomain = "coordd.dev"
 	metaLeader  = "leader"
+	metaNodes   = "nodes"
 	metaLimit   = "limit"
 	metaRevoked = "revoked"
 	metaIndex   = "index"
@@ -95,6 +96,14 @@ func (r *refused) Unwrap() error {
 
 // leader is where the refuser says that the leader is, "" if it does not.
 func (r *refused) leader() string { return r.metadata[metaLeader] }
+
+// nodes are where the refuser says that the members are, none if it does not.
+func (r *refused) nodes() []string {
+	if s := r.metadata[metaNodes]; s != "" {
+		return strings.Split(s, ",")
+	}
+	return nil
+}
 
 // index is the log index of which an answer is true that nothing is there, 0 if the node
 // does not say.

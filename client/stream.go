@@ -269,7 +269,7 @@ func (k *courier) streamEnded(ctx context.Context, l *link, session uint64, err 
 		r.message = errNoAnswer.Error()
 		k.conn.suspect(l)
 	case r.aboutTheLink() && ctx.Err() == nil:
-		k.conn.failed(l, r.leader())
+		k.conn.left(l, r)
 	case r.aboutTheStream() && ctx.Err() == nil:
 		k.conn.suspect(l)
 	case r.reason == coordv1.Reason_REASON_INVALID:

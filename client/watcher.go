@@ -92,7 +92,7 @@ func (w *watcher) watch(ctx context.Context) (heard bool, err error) {
 	switch {
 	case ctx.Err() != nil, r.final():
 	case r.aboutTheLink():
-		w.conn.failed(l, r.leader())
+		w.conn.left(l, r)
 	case r.aboutTheStream():
 		w.conn.suspect(l)
 	}

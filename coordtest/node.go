@@ -154,7 +154,8 @@ func (c *Cluster) ask(_ context.Context, address string) (server.Peer, error) {
 	for _, n := range c.nodes {
 		if l := n.running(); l != nil && n.name+peerPort == address {
 			return server.Peer{
-				NodeID: n.name, ClusterID: clusterID, Address: address, Member: true, Progress: l.replica.Progress(),
+				NodeID: n.name, ClusterID: clusterID, Address: address, Client: n.name + clientPort,
+				Member: true, Progress: l.replica.Progress(),
 			}, nil
 		}
 	}

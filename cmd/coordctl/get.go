@@ -256,7 +256,7 @@ func (a *app) listMembers(ctx context.Context, what string, names pattern) error
 	views := make([]memberView, 0, len(s.GetMembers()))
 	for _, m := range s.GetMembers() {
 		if names.matches(m.GetId()) {
-			views = append(views, memberView{m.GetId(), m.GetPeerAddress(), m.GetVoter(), m.GetLeader()})
+			views = append(views, memberView{m.GetId(), m.GetPeerAddress(), m.GetClientAddress(), m.GetVoter(), m.GetLeader()})
 		}
 	}
 	if len(views) == 0 && !names.prefix {

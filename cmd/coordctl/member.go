@@ -53,14 +53,13 @@ func (a *app) memberAdd() *cobra.Command {
 		Use:   "add [-w DUR] PEER-ADDRESS",
 		Short: "Add the node that waits at a peer address",
 		Long: `Add the node that waits at a peer address, and wait until it has caught up and has a
-vote. Asking again is harmless: of a member it changes nothing.
+vote. Asking again is harmless: of a member it changes nothing. The node is started first:
+
+  coordd --join 10.0.0.1:7601,10.0.0.2:7601,10.0.0.3:7601 --listen-peer 10.0.0.4:7601 ...
 
 Exit codes: 0 it has a vote; 5 the cluster refuses it, and says why; 6 no node answers;
 124 it was added and has no vote yet after -w.`,
-		Example: `  # on the new machine
-  coordd --join 10.0.0.1:7601,10.0.0.2:7601,10.0.0.3:7601 --listen-peer 10.0.0.4:7601 ...
-  # then, anywhere
-  coordctl member add 10.0.0.4:7601`,
+		Example: `  coordctl member add 10.0.0.4:7601`,
 		Args: exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, err := a.addMember(cmd.Context(), args[0], time.Duration(wait))

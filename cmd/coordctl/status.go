@@ -56,6 +56,7 @@ type nodeView struct {
 type memberView struct {
 	ID      string `json:"id"`
 	Address string `json:"peer_address"`
+	Client  string `json:"client_address,omitempty"` // as far as the node knows
 	Voter   bool   `json:"voter"`
 	Leader  bool   `json:"leader"`
 }
@@ -126,7 +127,7 @@ func (v *nodeView) fill(s *coordv1.StatusResponse) {
 	v.Clock = s.GetClock().AsDuration().String()
 	v.Sessions, v.Holds, v.Waiters = s.GetCounts().GetSessions(), s.GetCounts().GetHolds(), s.GetCounts().GetWaiters()
 	for _, m := range s.GetMembers() {
-		v.Members = append(v.Members, memberView{m.GetId(), m.GetPeerAddress(), m.GetVoter(), m.GetLeader()})
+		v.Members = append(v.Members, memberView{m.GetId(), m.GetPeerAddress(), m.GetClientAddress(), m.GetVoter(), m.GetLeader()})
 	}
 }
 

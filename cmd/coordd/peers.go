@@ -46,7 +46,7 @@ func ask(mux *peer.Mux) func(context.Context, string) (server.Peer, error) {
 			return server.Peer{}, err
 		}
 		p := server.Peer{
-			NodeID: h.NodeID, ClusterID: h.ClusterID, Address: h.PeerAddress, Replaces: h.Replaces,
+			NodeID: h.NodeID, ClusterID: h.ClusterID, Address: h.PeerAddress, Client: h.ClientAddress, Replaces: h.Replaces,
 			Member:   h.Phase == peer.PhaseMember,
 			Progress: server.Progress{Applied: h.Applied, Version: h.MachineVersion},
 		}

@@ -14,7 +14,7 @@ type cluster struct {
 }
 
 // Status implements coordv1.ClusterServiceServer. It never waits.
-func (c *cluster) Status(context.Context, *coordv1.StatusRequest) (*coordv1.StatusResponse, error) {
+func (c *cluster) Status(ctx context.Context, _ *coordv1.StatusRequest) (*coordv1.StatusResponse, error) {
 	engine := c.cfg.Log.Engine()
 	leadership, _ := c.cfg.Log.Leadership()
 	state := c.cfg.Replica.State()
@@ -44,11 +44,17 @@ func (c *cluster) Status(context.Context, *coordv1.StatusRequest) (*coordv1.Stat
 		out.Ready, out.NotReadyReason = false, err.Error()
 	}
 	for _, m := range engine.Members() {
+		at := c.leader.known(m.ID)
+		if m.ID == c.cfg.NodeID {
+			at, _ = c.cfg.Locate(ctx, m.ID) // "" if it is not known
+		}
 		out.Members = append(out.Members, &coordv1.Member{
 			Id:          m.ID,
 			PeerAddress: m.Address,
 			Voter:       m.Voter,
 			Leader:      m.ID == leadership.LeaderID,
+
+			ClientAddress: at,
 		})
 	}
 	return out, nil

@@ -24,6 +24,7 @@ import (
 // Keys of an ErrorInfo's metadata.
 const (
 	metaLeader  = "leader"  // of NO_LEADER: where clients reach the leader
+	metaNodes   = "nodes"   // of NO_LEADER that ends a stream: where clients reach the members, by commas
 	metaLimit   = "limit"   // of LIMIT: which one
 	metaRevoked = "revoked" // of SESSION_OVER: "true" if an operator took it back
 	metaIndex   = "index"   // of NOT_FOUND, when an object is read: the log index of that
@@ -116,6 +117,16 @@ func errStopping() error {
 
 func errOverloaded(what, why string) error {
 	return Error(coordv1.Reason_REASON_OVERLOADED, what+": "+why+"; try again later", nil)
+}
+
+// errDeposed ends a stream of a leader that leads no more. It says where all the members are: who
+// was connected since before they were replaced knows of no other.
+func errDeposed(leader string, nodes []string) error {
+	metadata, where := map[string]string{metaNodes: strings.Join(nodes, ",")}, "another node"
+	if leader != "" {
+		metadata[metaLeader], where = leader, leader
+	}
+	return Error(coordv1.Reason_REASON_NO_LEADER, "stream: this node does not lead any more; try "+where, metadata)
 }
 
 // errNoLeader names the leader's client address if there is a known one.

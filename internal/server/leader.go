@@ -19,9 +19,13 @@ const (
 
 	// lookupPause is between two tries to learn the address of the leader.
 	lookupPause = 500 * time.Millisecond
+
+	// maxNodes bounds what a client is told of the members at once.
+	maxNodes = 16
 )
 
-// leader remembers where clients reach the nodes that lead, or have led, to tell them.
+// leader remembers where clients reach the nodes, to tell them: on a leader of all, on others
+// of those that lead, or have led.
 type leader struct {
 	locate func(ctx context.Context, nodeID string) (string, error)
 
@@ -41,10 +45,15 @@ func (l *leader) refresh(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("locate leader %s: %w", id, err)
 	}
+	l.note(id, addr)
+	return nil
+}
+
+// note remembers where clients reach node id.
+func (l *leader) note(id, addr string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.addrs[id] = addr
-	return nil
 }
 
 // known is the address of node id, "" if it is not known. It never waits.
@@ -75,6 +84,18 @@ func (s *Server) leaderHint() string {
 		return ""
 	}
 	return s.leader.known(l.LeaderID)
+}
+
+// nodes are where clients reach the members, as far as it is known here; not all of more than
+// anybody runs.
+func (s *Server) nodes() []string {
+	var at []string
+	for _, m := range s.cfg.Log.Engine().Members() {
+		if a := s.leader.known(m.ID); a != "" && len(at) < maxNodes {
+			at = append(at, a)
+		}
+	}
+	return at
 }
 
 // leading is the term in which this node may serve, 0 if it may not: it leads, and the

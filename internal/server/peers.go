@@ -14,6 +14,7 @@ type Peer struct {
 	NodeID    string
 	ClusterID string // "" if it is of none yet
 	Address   string // of its peer port, as others reach it
+	Client    string // where it serves clients
 	// Replaces is the member that the node was before its data could not be trusted any more;
 	// "" for every other node.
 	Replaces string

@@ -56,7 +56,7 @@ type Config struct {
 	ClusterID string // founded if there is none; another one is fatal
 	Version   string // for people
 
-	// Locate returns where clients reach a node of the configuration.
+	// Locate returns where clients reach a node of the configuration; of this node at once.
 	Locate func(ctx context.Context, nodeID string) (clientAddr string, err error)
 	// Dial connects to the server of such a node, to a listener there that is Passed.
 	Dial func(ctx context.Context, nodeID string) (net.Conn, error)

@@ -60,7 +60,7 @@ func TestStatus(t *testing.T) {
 			ClusterId: "c1", NodeId: "n1", NodeName: "one", Version: "test", Engine: "fake",
 			Term: 1, LeaderId: "n1", LeaderAddress: "addr-n1", Leading: true, Ready: true,
 			AppliedIndex: n.replica.Index(), Clock: got.GetClock(), StateHash: n.replica.Hash(),
-			Members: []*coordv1.Member{{Id: "n1", PeerAddress: "peer1", Voter: true, Leader: true}},
+			Members: []*coordv1.Member{{Id: "n1", PeerAddress: "peer1", ClientAddress: "addr-n1", Voter: true, Leader: true}},
 			Counts:  &coordv1.Counts{Sessions: 2, Holds: 1, Waiters: 1},
 		}
 		if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {

@@ -63,6 +63,9 @@ func (t *steward) look(ctx context.Context) (settled bool) {
 			t.cfg.Logger.Warn("look after a member", "node", m.ID, "err", err)
 		}
 		settled = settled && m.Voter && t.answers(views, m.ID)
+		if t.answers(views, m.ID) && views[m.ID].peer.Client != "" {
+			t.leader.note(m.ID, views[m.ID].peer.Client)
+		}
 	}
 	t.applied = applied
 	if !t.upgrade(ctx, members, views) {

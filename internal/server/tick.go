@@ -82,7 +82,7 @@ func (s *Server) follow(ctx context.Context, c *course, to raftstore.Leadership)
 	if to.Leading {
 		term = to.Term
 	}
-	s.cfg.Replica.hub.cutOthers(term, func() error { return errNoLeader("stream", s.leaderHint()) })
+	s.cfg.Replica.hub.cutOthers(term, func() error { return errDeposed(s.leaderHint(), s.nodes()) })
 	s.cfg.Replica.hub.release(term, s.movedOn)
 	if c.retire != nil {
 		c.retire() // of a leadership that is over

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,8 +33,11 @@ const (
 
 // A Cluster is some coordd processes. Its methods are for one goroutine.
 type Cluster struct {
-	nodes []*Node
-	ports *ports.Block // nil after Stop
+	nodes  []*Node
+	ports  []*ports.Block // none after Stop
+	binary string
+	dir    string
+	flags  []string
 }
 
 // A Node is one coordd process, or where one was.
@@ -68,7 +72,7 @@ func New(binary, dir string, n int, flags ...string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a cluster: %w", err)
 	}
-	c := &Cluster{ports: block}
+	c := &Cluster{ports: []*ports.Block{block}, binary: binary, dir: dir, flags: flags}
 	addresses := block.Addresses()
 	peers := addresses[:n]
 	for i := range n {
@@ -98,6 +102,36 @@ func Start(ctx context.Context, binary, dir string, n int, flags ...string) (*Cl
 		return nil, err
 	}
 	return c, nil
+}
+
+// Add makes a node that joins the cluster and waits to be added to it. It is not started.
+func (c *Cluster) Add(name string) (*Node, error) {
+	block, err := ports.Reserve(3)
+	if err != nil {
+		return nil, fmt.Errorf("make node %s: %w", name, err)
+	}
+	c.ports = append(c.ports, block)
+	at := block.Addresses()
+	node := &Node{
+		Name: name, Client: at[0], Peer: at[1], Admin: at[2],
+		Data: filepath.Join(c.dir, name), binary: c.binary, log: filepath.Join(c.dir, name+".log"),
+	}
+	var peers []string
+	for _, n := range c.nodes {
+		peers = append(peers, n.Peer)
+	}
+	node.args = append([]string{
+		"serve", "--name", name, "--data-dir", node.Data,
+		"--listen-client", node.Client, "--listen-peer", node.Peer, "--listen-admin", node.Admin,
+		"--join", strings.Join(peers, ","),
+	}, c.flags...)
+	c.nodes = append(c.nodes, node)
+	return node, nil
+}
+
+// Drop forgets a node that is stopped.
+func (c *Cluster) Drop(node *Node) {
+	c.nodes = slices.DeleteFunc(c.nodes, func(n *Node) bool { return n == node })
 }
 
 // Setenv gives environment to the processes that are started from now on, besides this
@@ -167,10 +201,10 @@ func (c *Cluster) Stop() error {
 			errs = append(errs, n.wait())
 		}
 	}
-	if c.ports != nil {
-		errs = append(errs, c.ports.Close())
-		c.ports = nil
+	for _, block := range c.ports {
+		errs = append(errs, block.Close())
 	}
+	c.ports = nil
 	return errors.Join(errs...)
 }
 
@@ -241,6 +275,23 @@ func (n *Node) AwaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyLimit)
 	defer cancel()
 	if err := await(ctx, func() error { return n.Ready(ctx) }); err != nil {
+		return fmt.Errorf("await %s: %w; its log is %s", n.Name, err, n.log)
+	}
+	return nil
+}
+
+// Log is the file that has what the node's processes wrote.
+func (n *Node) Log() string { return n.log }
+
+// AwaitServing waits until the node answers, ready or not.
+func (n *Node) AwaitServing(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	err := await(ctx, func() error {
+		_, err := n.Status(ctx)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("await %s: %w; its log is %s", n.Name, err, n.log)
 	}
 	return nil

@@ -229,11 +229,14 @@ func (x *StatusResponse) GetCounts() *Counts {
 
 // Member is a node of the configuration.
 type Member struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	PeerAddress   string                 `protobuf:"bytes,2,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
-	Voter         bool                   `protobuf:"varint,3,opt,name=voter,proto3" json:"voter,omitempty"`
-	Leader        bool                   `protobuf:"varint,4,opt,name=leader,proto3" json:"leader,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	PeerAddress string                 `protobuf:"bytes,2,opt,name=peer_address,json=peerAddress,proto3" json:"peer_address,omitempty"`
+	Voter       bool                   `protobuf:"varint,3,opt,name=voter,proto3" json:"voter,omitempty"`
+	Leader      bool                   `protobuf:"varint,4,opt,name=leader,proto3" json:"leader,omitempty"`
+	// Where clients reach it; empty if the node that is asked does not know. The leader knows it
+	// of every member that answers.
+	ClientAddress string `protobuf:"bytes,5,opt,name=client_address,json=clientAddress,proto3" json:"client_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +297,13 @@ func (x *Member) GetLeader() bool {
 		return x.Leader
 	}
 	return false
+}
+
+func (x *Member) GetClientAddress() string {
+	if x != nil {
+		return x.ClientAddress
+	}
+	return ""
 }
 
 // Counts are of live records.
@@ -847,12 +857,13 @@ const file_coord_v1_cluster_proto_rawDesc = "" +
 	"\n" +
 	"state_hash\x18\x0e \x01(\x04R\tstateHash\x12*\n" +
 	"\amembers\x18\x0f \x03(\v2\x10.coord.v1.MemberR\amembers\x12(\n" +
-	"\x06counts\x18\x10 \x01(\v2\x10.coord.v1.CountsR\x06counts\"i\n" +
+	"\x06counts\x18\x10 \x01(\v2\x10.coord.v1.CountsR\x06counts\"\x90\x01\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fpeer_address\x18\x02 \x01(\tR\vpeerAddress\x12\x14\n" +
 	"\x05voter\x18\x03 \x01(\bR\x05voter\x12\x16\n" +
-	"\x06leader\x18\x04 \x01(\bR\x06leader\"T\n" +
+	"\x06leader\x18\x04 \x01(\bR\x06leader\x12%\n" +
+	"\x0eclient_address\x18\x05 \x01(\tR\rclientAddress\"T\n" +
 	"\x06Counts\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\x03R\bsessions\x12\x14\n" +
 	"\x05holds\x18\x02 \x01(\x03R\x05holds\x12\x18\n" +
