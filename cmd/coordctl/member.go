@@ -60,7 +60,7 @@ vote. Asking again is harmless: of a member it changes nothing. The node is star
 Exit codes: 0 it has a vote; 5 the cluster refuses it, and says why; 6 no node answers;
 124 it was added and has no vote yet after -w.`,
 		Example: `  coordctl member add 10.0.0.4:7601`,
-		Args: exactly(1),
+		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, err := a.addMember(cmd.Context(), args[0], time.Duration(wait))
 			return err

@@ -129,7 +129,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	n.health.setServer(srv.Ready)
 	away()
 	return n.serve(ctx, srv, log, identity, []net.Listener{
-		n.ports.client, server.Shared(api.Listener()), server.Passed(mux.Calls()),
+		server.Bounded(n.ports.client, server.Bounds{Logger: n.logger}), server.Shared(api.Listener()), server.Passed(mux.Calls()),
 	})
 }
 

@@ -43,6 +43,7 @@ const (
 	pingInterval   = 20 * time.Second // to an idle client
 	pingTimeout    = 10 * time.Second
 	transferLimit  = 3 * time.Second // of leadership, at Stop
+	idleLimit      = 10 * time.Minute // of a connection without a call
 	minPing        = 2 * time.Second // more frequent pings of a client end its connection
 )
 
@@ -186,7 +187,9 @@ func (s *Server) options() []grpc.ServerOption {
 		grpc.InitialWindowSize(windowBytes),
 		grpc.InitialConnWindowSize(windowBytes),
 		grpc.ConnectionTimeout(handshakeLimit),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: pingInterval, Timeout: pingTimeout}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: pingInterval, Timeout: pingTimeout, MaxConnectionIdle: idleLimit,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
 			MinTime: minPing, PermitWithoutStream: true,
 		}),
