@@ -30,7 +30,7 @@ var errOver = errors.New("stream is over")
 // Attach serves one session stream. This goroutine writes; another one reads, because
 // nothing else than the end of the handler ends a Recv.
 func (s *sessions) Attach(ss grpc.BidiStreamingServer[coordv1.AttachRequest, coordv1.AttachResponse]) error {
-	a := &attachment{server: s.Server, grpc: ss, stream: newStream()}
+	a := &attachment{server: s.Server, grpc: ss, stream: newStream(&s.cfg.Replica.hub.backlog)}
 	a.window.freed = make(chan struct{}, 1)
 	hub := s.cfg.Replica.hub
 	if !hub.add(a.stream) {

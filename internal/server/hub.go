@@ -23,8 +23,8 @@ type stream struct {
 	session park.SessionID
 }
 
-func newStream() *stream {
-	return &stream{outbox: newOutbox(), bound: make(chan struct{})}
+func newStream(all *backlog) *stream {
+	return &stream{outbox: newOutbox(all), bound: make(chan struct{})}
 }
 
 // A hub knows the streams of a node and who waits for a call without one, and gives them
@@ -37,6 +37,7 @@ type hub struct {
 	bound   map[park.SessionID]*stream
 	callers callers
 	touched []*stream // of one dispatch; kept for its memory
+	backlog backlog   // of the streams; needs no mu
 }
 
 func newHub() *hub {
@@ -84,11 +85,12 @@ func (h *hub) register(st *stream, key attachKey, term uint64) bool {
 	return true
 }
 
-// remove forgets st.
+// remove forgets st, whose handler returns.
 func (h *hub) remove(st *stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.streams, st)
+	st.discard()
 	if h.pending[st.key] == st {
 		delete(h.pending, st.key)
 	}
@@ -179,7 +181,7 @@ func (h *hub) deliver(events []machine.Event) {
 }
 
 func (h *hub) push(st *stream, events []machine.Event) {
-	if !st.push(events) {
+	if !st.push(events, len(h.streams)) {
 		delete(h.bound, st.session)
 		st.drop(func() error {
 			return errOverloaded("stream", "its answers are not read")

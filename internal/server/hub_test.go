@@ -14,7 +14,7 @@ func TestAttachOfAStreamThatIsGoneCutsTheEarlier(t *testing.T) {
 	const session, instance = 7, 1
 	h := newHub()
 	attach := func(epoch uint64) *stream {
-		st := newStream()
+		st := newStream(&h.backlog)
 		if !h.add(st) || !h.register(st, attachKey{instance, epoch}, 5) {
 			t.Fatal("the hub takes no stream")
 		}

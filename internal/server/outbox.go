@@ -2,6 +2,7 @@ package server
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/session"
@@ -13,6 +14,19 @@ import (
 // revoked, a recall of each call that holds.
 const outboxBytes = (machine.MaxWanted+session.MaxOpen)*outcomeBytes + 1<<20
 
+// backlogBytes bounds what waits in all outboxes of a node together. Beyond it those streams
+// are cut that have more than an equal share: many clients that read nothing, each within
+// its own bound, would otherwise fill the memory.
+const backlogBytes = 256 << 20
+
+// A backlog is what waits in all outboxes of a node, in bytes.
+type backlog struct{ held atomic.Int64 }
+
+// over says whether an outbox with so many bytes, of so many streams, is to be given up.
+func (b *backlog) over(bytes, streams int) bool {
+	return b.held.Load() > backlogBytes && bytes > backlogBytes/max(1, streams)
+}
+
 // An outbox is what a stream still has to be sent, in log order. Apply appends to it and
 // never waits; the stream's handler drains it.
 type outbox struct {
@@ -20,16 +34,24 @@ type outbox struct {
 	ready chan struct{}
 	// over is closed when the stream is cut.
 	over chan struct{}
+	all  *backlog // of the node
 
 	mu       sync.Mutex
 	attached *machine.Event // goes first
 	queue    []outcome
-	bytes    int
+	bytes    int          // of queue and attached
+	sending  int          // of what the handler has taken last
 	end      func() error // the status to end with; nil until cut
 }
 
-func newOutbox() *outbox {
-	return &outbox{ready: make(chan struct{}, 1), over: make(chan struct{})}
+func newOutbox(all *backlog) *outbox {
+	return &outbox{ready: make(chan struct{}, 1), over: make(chan struct{}), all: all}
+}
+
+// count sets what there is. mu is held.
+func (o *outbox) count(bytes, sending int) {
+	o.all.held.Add(int64(bytes + sending - o.bytes - o.sending))
+	o.bytes, o.sending = bytes, sending
 }
 
 // wake tells the handler. It never waits.
@@ -45,23 +67,25 @@ func (o *outbox) attach(e *machine.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.attached = e
-	o.bytes += len(e.Replaced) * outcomeBytes
+	o.count(o.bytes+len(e.Replaced)*outcomeBytes, o.sending)
 }
 
-// push appends outcomes, unless the outbox is cut, and reports whether they fit. It does
-// not wake, so that one entry's outcomes go out together.
-func (o *outbox) push(events []machine.Event) bool {
+// push appends outcomes, unless the outbox is cut, and reports whether they fit; the stream
+// is one of so many. It does not wake, so that one entry's outcomes go out together.
+func (o *outbox) push(events []machine.Event, streams int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.end != nil {
 		return true
 	}
+	bytes := o.bytes
 	for i := range events {
 		out := outcomeFrom(&events[i])
-		o.bytes += out.size()
+		bytes += out.size()
 		o.queue = append(o.queue, out)
 	}
-	return o.bytes <= outboxBytes
+	o.count(bytes, o.sending)
+	return o.bytes <= outboxBytes && !o.all.over(o.bytes+o.sending, streams)
 }
 
 // cut ends the stream with why's error once it has been sent what there is; a nil error
@@ -78,7 +102,8 @@ func (o *outbox) finish(why func() error, forget bool) {
 		o.end = why
 	}
 	if forget {
-		o.queue, o.attached, o.bytes = nil, nil, 0
+		o.queue, o.attached = nil, nil
+		o.count(0, o.sending)
 	}
 	o.mu.Unlock()
 	if first {
@@ -99,6 +124,15 @@ func (o *outbox) drain(spare []outcome) drained {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := drained{attached: o.attached, outcomes: o.queue, end: o.end}
-	o.attached, o.queue, o.bytes = nil, spare[:0], 0
+	o.attached, o.queue = nil, spare[:0]
+	o.count(0, o.bytes) // what it took before has been sent
 	return out
+}
+
+// discard forgets all there is: the handler has returned.
+func (o *outbox) discard() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue, o.attached = nil, nil
+	o.count(0, 0)
 }

@@ -42,9 +42,9 @@ const (
 	handshakeLimit = 5 * time.Second
 	pingInterval   = 20 * time.Second // to an idle client
 	pingTimeout    = 10 * time.Second
-	transferLimit  = 3 * time.Second // of leadership, at Stop
+	transferLimit  = 3 * time.Second  // of leadership, at Stop
 	idleLimit      = 10 * time.Minute // of a connection without a call
-	minPing        = 2 * time.Second // more frequent pings of a client end its connection
+	minPing        = 2 * time.Second  // more frequent pings of a client end its connection
 )
 
 // Config configures a Server.
