@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"internal/machine": {"internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/cow", "internal/wire"},
 	"internal/lessee":  {},
 	"internal/durable": {},
+	"internal/backup":  {},
 
 	"internal/telemetry": {},
 
@@ -39,7 +40,7 @@ var arrows = map[string][]string{
 	"raftstore/enginetest":      {"raftstore", "raftstore/internal/latest"},
 	"raftstore/hraft/hrafttest": {"raftstore", "raftstore/hraft"},
 
-	"internal/server": {"api/coord/v1", "internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/telemetry", "raftstore"},
+	"internal/server": {"api/coord/v1", "internal/backup", "internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/telemetry", "raftstore"},
 	"internal/peer":   {"api/coord/v1", "internal/durable", "raftstore"},
 
 	"client":                        {"api/coord/v1", "internal/lessee", "internal/telemetry"},
@@ -50,7 +51,7 @@ var arrows = map[string][]string{
 	"internal/gateway":              {"api/coord/v1", "internal/gateway/coordv1"},
 	"internal/gateway/coordv1":      {"api/coord/v1"},
 
-	"cmd/coordctl": {"api/coord/v1", "client"},
+	"cmd/coordctl": {"api/coord/v1", "client", "internal/backup"},
 	"cmd/coordd":   {"api/coord/v1", "internal/gateway", "internal/peer", "internal/server", "raftstore", "raftstore/hraft"},
 	"coordtest": {
 		"api/coord/v1", "client", "internal/server", "internal/park", "raftstore", "raftstore/hraft", "raftstore/hraft/hrafttest",

@@ -50,6 +50,24 @@ func (s *Snapshot) Hash() uint64 { return s.m.Hash() }
 // Index is the log index of the snapshot.
 func (s *Snapshot) Index() uint64 { return s.m.index }
 
+// An About is what people want to know of a snapshot.
+type About struct {
+	Cluster  string
+	Index    uint64
+	Clock    park.Clock
+	Token    park.Token // the greatest so far
+	Sessions int64      // that live
+	Longest  int64      // as of Longest
+	Hash     uint64
+}
+
+// About goes through all sessions and holds.
+func (s *Snapshot) About() About {
+	m := &s.m
+	sessions, _ := m.book.Len()
+	return About{m.cluster, m.index, m.clock, m.token, sessions, m.Longest(), m.Hash()}
+}
+
 // Hash is the running hash of the state: equal on all nodes at one index (SEMANTICS H3).
 func (m *Machine) Hash() uint64 {
 	return xxhash.Sum64(m.scalars(nil)) + m.book.Sum() + 13*m.lot.Sum() + 17*m.locks.Sum() + 19*m.lot.LastTicket() +

@@ -99,7 +99,7 @@ func TestRefusalsHaveReasons(t *testing.T) {
 		machine.RefusedOver: "SESSION_OVER", machine.RefusedNotYours: "NOT_YOURS",
 		machine.RefusedOldEpoch: "OLD_EPOCH", machine.RefusedGap: "GAP",
 		machine.RefusedInvalid: "INVALID", machine.RefusedLimit: "LIMIT",
-		machine.RefusedRevoked: "SESSION_OVER", machine.RefusedUnready: "NO_LEADER",
+		machine.RefusedRevoked: "SESSION_OVER", machine.RefusedUnready: "NO_LEADER", machine.RefusedRestored: "RESTORED",
 	}
 	for r := machine.Refusal(1); ; r++ {
 		err := refusal(7, r)

@@ -34,7 +34,10 @@
 //  10. Every queue has a bound: bytes in flight and outbox of a stream, leases and ranges
 //     of a call, ops of a frame, streams and waiting calls of a connection, changes that are
 //     kept and their texts, watches of a node and what waits for each.
-//  11. Every goroutine ends with its stream or with Stop, which waits for it.
+//  11. A backup is what the state is after a command of its own. A restore is decided by one
+//     command (SEMANTICS C1): whatever fails before it has changed nothing. A replaced state
+//     is not told as changes: journals begin anew, as after a snapshot.
+//  12. Every goroutine ends with its stream or with Stop, which waits for it.
 //
 // Where time is: Replica notes when the next thing falls due by the local clock, and the
 // server ticks the log then (SEMANTICS A2). Renewals wait up to 100 ms for company. No

@@ -172,6 +172,8 @@ func refusalOf(what string, r machine.Refusal) error {
 			map[string]string{metaLimit: "sessions"})
 	case machine.RefusedUnready:
 		return errNoLeader(what, "")
+	case machine.RefusedRestored:
+		return errRestored(what, 0) // whoever has an answer of the machine says for how long
 	}
 	return status.Errorf(codes.Internal, "%s: refused for the unknown reason %d", what, r)
 }

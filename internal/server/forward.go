@@ -114,6 +114,10 @@ func (f *forwarder) stream(ss grpc.ServerStream, leader string, info *grpc.Strea
 	if err != nil {
 		return c.fault(ctx, err, coordv1.Reason_REASON_NO_LEADER)
 	}
+	reason := coordv1.Reason_REASON_NO_LEADER
+	if !info.IsServerStream && !m.repeatable { // its one answer is that it is done
+		reason = coordv1.Reason_REASON_UNKNOWN_OUTCOME
+	}
 	f.pumps.Go(func() { c.pump(ss, up, m.in) })
 	for {
 		message := m.out.New().Interface()
@@ -121,7 +125,7 @@ func (f *forwarder) stream(ss grpc.ServerStream, leader string, info *grpc.Strea
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return c.fault(ctx, err, coordv1.Reason_REASON_NO_LEADER)
+			return c.fault(ctx, err, reason)
 		}
 		if err := ss.SendMsg(message); err != nil {
 			return err

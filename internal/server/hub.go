@@ -163,7 +163,7 @@ func (h *hub) deliver(events []machine.Event) {
 		h.bind(h.answered(e), e)
 	case machine.EventRefused:
 		if st := h.answered(e); st != nil {
-			st.cut(refused(e.Session, e.Refusal))
+			st.cut(refusedAttach(*e))
 		}
 	case machine.EventCut:
 		if st := h.bound[e.Session]; st != nil && st.key.epoch == e.Epoch {
@@ -216,6 +216,14 @@ func (h *hub) bind(st *stream, e *machine.Event) {
 	st.attach(e)
 	close(st.bound)
 	h.touched = append(h.touched, st)
+}
+
+// refusedAttach is refused of an answer to an Attach.
+func refusedAttach(e machine.Event) func() error {
+	if e.Refusal == machine.RefusedRestored {
+		return func() error { return errRestored("session", e.Wait) }
+	}
+	return refused(e.Session, e.Refusal)
 }
 
 // refused defers the making of a status to the stream's own goroutine: thousands of

@@ -74,6 +74,11 @@ func (r *Replica) Apply(index uint64, e raftstore.Entry) ([]any, error) {
 	}
 	began := time.Now()
 	results, events, changes := r.apply(index, e.Increment, commands)
+	for _, result := range results {
+		if restored, ok := result.(machine.Restored); ok && restored.Replaced {
+			r.journal.reset(restored.Revision) // changes are those since
+		}
+	}
 	r.journal.append(changes, began)
 	r.hub.dispatch(events)
 	if t := r.telemetry.Load(); t != nil {
@@ -147,10 +152,13 @@ func (r *Replica) awaitApply() {
 }
 
 // Snapshot implements [raftstore.Machine].
-func (r *Replica) Snapshot() raftstore.Snapshot {
+func (r *Replica) Snapshot() raftstore.Snapshot { return frozen{r.freeze()} }
+
+// freeze is the state as it is.
+func (r *Replica) freeze() *machine.Snapshot {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return frozen{r.machine.Snapshot()}
+	return r.machine.Snapshot()
 }
 
 // frozen makes a machine's snapshot a raftstore's.

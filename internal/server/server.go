@@ -122,7 +122,8 @@ type Server struct {
 	leader    *leader
 	forward   *forwarder
 	renewals  *gatherer
-	founding  atomic.Bool // the Bootstrap is in the log, its outcome is not known
+	founding  atomic.Bool   // the Bootstrap is in the log, its outcome is not known
+	saves     chan struct{} // has a token for each backup that is being taken
 
 	cancel   context.CancelFunc
 	changed  chan struct{}  // of one: the steward is to look at the members now
@@ -145,6 +146,7 @@ func New(cfg Config) (*Server, error) {
 		health:   fitness{Server: health.NewServer()},
 		renewals: &gatherer{log: cfg.Log},
 		changed:  make(chan struct{}, 1),
+		saves:    make(chan struct{}, maxSaves),
 		stopping: make(chan struct{}),
 		draining: make(chan struct{}),
 	}

@@ -74,6 +74,8 @@ func (s *sessions) OpenSession(ctx context.Context, req *coordv1.OpenSessionRequ
 	switch {
 	case !ok:
 		return nil, unexpected(what, result)
+	case opened.Refusal == machine.RefusedRestored:
+		return nil, errRestored(what, opened.Wait)
 	case opened.Refusal != 0:
 		return nil, refusalOf(what, opened.Refusal)
 	}
