@@ -64,8 +64,9 @@ func (a *app) dialOptions(name string, more ...client.Option) []client.Option {
 	return opts
 }
 
-// electing reports whether nodes answered a dial, and none led: that is waited for, as an
-// address at which there is nothing is not.
+// electing reports whether nodes answered a dial, and none led, or it opens no sessions yet
+// after a restore: that is waited for, as an address at which there is nothing is not.
 func electing(err error) bool {
-	return errors.Is(err, client.ErrUnavailable) && strings.HasPrefix(err.Error(), "no leader at ")
+	return errors.Is(err, client.ErrUnavailable) &&
+		(strings.HasPrefix(err.Error(), "no leader at ") || strings.Contains(err.Error(), ": the cluster was restored "))
 }

@@ -100,7 +100,8 @@ not found. Those of the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misuse(cmd, err.Error()) })
 	root.AddCommand(a.lockCommand(), a.semCommand(), a.electCommand(),
 		a.sendCommand(), a.recvCommand(), a.closeCommand(), a.waitGroupCommand(), a.mapCommand(), a.deleteCommand(),
-		a.getCommand(), a.describeCommand(), a.explainCommand(), a.statusCommand(), a.sessionCommand(), a.memberCommand(), a.versionCommand())
+		a.getCommand(), a.describeCommand(), a.explainCommand(), a.statusCommand(), a.sessionCommand(),
+		a.memberCommand(), a.snapshotCommand(), a.versionCommand())
 	return root
 }
 

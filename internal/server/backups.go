@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -278,12 +277,12 @@ func errUnfit(why string) error {
 }
 
 func errInUse(out machine.Restored) error {
-	what := strconv.FormatInt(out.Sessions, 10) + " sessions"
-	if out.Sessions == 1 {
-		what = "a session"
-	}
-	if out.On != (park.Object{}) {
-		what = fmt.Sprintf("objects, as %s %q, and %s", kindName(out.On.Kind), out.On.Name, what)
+	what := fmt.Sprintf("%d sessions that live", out.Sessions)
+	switch {
+	case out.On != (park.Object{}):
+		what = about(kindName(out.On.Kind), out.On.Name)
+	case out.Sessions == 1:
+		what = "a session that lives"
 	}
 	return errUnfit("the cluster is not empty: it has " + what + "; restore into a new one, before anybody uses it")
 }
