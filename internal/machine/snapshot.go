@@ -159,7 +159,7 @@ func restore(r *bufio.Reader) (*Machine, error) {
 	if got := binary.LittleEndian.Uint64(trailer[:]); got != want {
 		return nil, fmt.Errorf("checksum is %#x, should be %#x", want, got)
 	}
-	if _, err := r.ReadByte(); err != io.EOF { //nolint:errorlint // a reader returns it as it is
+	if _, err := r.ReadByte(); err != io.EOF {
 		return nil, errors.New("there is more behind it")
 	}
 	return m, nil

@@ -380,3 +380,18 @@ func TestWatchThroughRestore(t *testing.T) {
 		}
 	})
 }
+
+// A node that leads no more, and does not know it, has no backup to give: what others have
+// acknowledged since would not be in it.
+func TestSaveOfALeaderThatIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		n.engine.failNext(raftstore.ErrNotLeader)
+		stream, err := coordv1.NewClusterServiceClient(n.conn).SaveSnapshot(t.Context(), &coordv1.SaveSnapshotRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = stream.Recv()
+		wantReason(t, err, coordv1.Reason_REASON_NO_LEADER)
+	})
+}
