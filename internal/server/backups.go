@@ -28,6 +28,11 @@ const (
 	// does, but not for longer than saveRest.
 	saveRests = 3
 	saveRest  = 20 * time.Millisecond
+
+	// restoreVersion is the first version of the machine that has restores; upgradeWait is how
+	// long a restore waits until the members of a new cluster have told theirs.
+	restoreVersion = 2
+	upgradeWait    = 3 * tendEvery
 )
 
 // SaveSnapshot implements coordv1.ClusterServiceServer. What the state is after a command of
@@ -115,6 +120,9 @@ func (c *cluster) RestoreSnapshot(ss grpc.ClientStreamingServer[coordv1.RestoreS
 	if now := time.Now().UnixMilli(); now < file.Header().Taken {
 		return errEarly(now, file.Header().Taken)
 	}
+	if err := r.ready(ss.Context()); err != nil {
+		return err
+	}
 	if err := r.begin(ss.Context()); err != nil {
 		return err
 	}
@@ -182,6 +190,20 @@ const (
 	restoreAgain = "nothing is restored; restore it again"
 	restoreMaybe = "it may be restored or not: look whether its objects are there, and restore it again if not"
 )
+
+// ready waits until the cluster uses what its members know: a new one does so soon, and may
+// not know before what a backup has (SEMANTICS H2). Members that are fixed are of one version.
+func (r *restore) ready(ctx context.Context) error {
+	if r.cfg.Ask == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, upgradeWait)
+	defer cancel()
+	if r.cfg.Replica.awaitVersion(ctx, machine.Version) < restoreVersion {
+		return errUnfit("a member does not know restores, or does not answer; start all members with this version of coordd")
+	}
+	return nil
+}
 
 func (r *restore) begin(ctx context.Context) error {
 	return r.prepare(ctx, &machine.RestoreBegin{ID: r.id})
@@ -266,7 +288,7 @@ func (r *restore) refusal(out machine.Restored, c machine.Command) error {
 			fmt.Sprintf("%s: it is of more than %d bytes, the most that can be restored", restoring, machine.MaxStaged),
 			map[string]string{metaLimit: "backup"})
 	case machine.RestoreDamaged:
-		return invalid("%s: %s; take another backup", restoring, out.Why)
+		return invalid("%s: %s; nothing is restored", restoring, out.Why)
 	case machine.RestoreInvalid, machine.RestoreIncomplete: // this node made the commands
 	}
 	return unexpected(restoring, out)

@@ -395,3 +395,25 @@ func TestSaveOfALeaderThatIsNone(t *testing.T) {
 		wantReason(t, err, coordv1.Reason_REASON_NO_LEADER)
 	})
 }
+
+// A restore waits until the members of a new cluster have said what they know, and is refused if
+// one does not know it.
+func TestRestoreWaitsForVersions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newCompany(t, func(r *server.Replica) raftstore.Machine { return r })
+		k.know(1)
+		k.start()
+		conn := k.conns[k.leader()]
+		file := save(t, conn)
+		_, err := restore(t.Context(), conn, file, 10_000)
+		wantReason(t, err, coordv1.Reason_REASON_UNFIT)
+		go func() {
+			time.Sleep(5 * time.Second)
+			k.know(0)
+		}()
+		if _, err := restore(t.Context(), conn, file, 10_000); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second) // until the goroutine is over
+	})
+}

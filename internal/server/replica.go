@@ -236,6 +236,28 @@ func (r *Replica) waiting(on park.Object, n int) (bool, <-chan struct{}) {
 	return false, r.changed
 }
 
+// awaitVersion returns once the cluster may use a version of the machine, or ctx ends: what it
+// may use then.
+func (r *Replica) awaitVersion(ctx context.Context, version uint64) uint64 {
+	for {
+		r.mu.Lock()
+		now := r.machine.Version()
+		if now < version && r.changed == nil {
+			r.changed = make(chan struct{})
+		}
+		changed := r.changed
+		r.mu.Unlock()
+		if now >= version {
+			return now
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return now
+		}
+	}
+}
+
 // describe reads an object as it is here.
 func (r *Replica) describe(on park.Object) *machine.Description {
 	r.mu.Lock()
