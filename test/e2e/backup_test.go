@@ -28,7 +28,7 @@ func TestRestoreAfterLosingEverything(t *testing.T) {
 	ctx := bounded(t)
 	old := cluster(ctx, t)
 	store(ctx, t, old)
-	load := startLoad(ctx, t, old)
+	load := startTaking(ctx, t, old)
 	file := filepath.Join(t.TempDir(), "all.backup")
 	load.await(20)
 	snapshot(ctx, t, old, "save", file)
@@ -54,7 +54,7 @@ func TestRestoreAfterLosingEverything(t *testing.T) {
 	if err := json.Unmarshal(snapshot(ctx, t, fresh, "restore", file), &restored); err != nil {
 		t.Fatal(err)
 	}
-	if restored.Sessions != loaders+1 || restored.Wait != backupTTL.String() || client.Token(restored.Token) <= last {
+	if restored.Sessions != takers+1 || restored.Wait != backupTTL.String() || client.Token(restored.Token) <= last {
 		t.Errorf("restored: %+v, the last token was %d", restored, last)
 	}
 	if now := status(ctx, t, fresh); now == was {
@@ -169,10 +169,10 @@ func status(ctx context.Context, t *testing.T, c *daemons.Cluster) string {
 	return st.GetClusterId()
 }
 
-// loaders take one lock, in turn, all the time.
-const loaders = 4
+// takers take one lock, in turn, all the time.
+const takers = 4
 
-type load struct {
+type taking struct {
 	t      *testing.T
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -183,11 +183,11 @@ type load struct {
 	changed chan struct{} // of one
 }
 
-func startLoad(ctx context.Context, t *testing.T, c *daemons.Cluster) *load {
+func startTaking(ctx context.Context, t *testing.T, c *daemons.Cluster) *taking {
 	t.Helper()
-	l := &load{t: t, changed: make(chan struct{}, 1)}
+	l := &taking{t: t, changed: make(chan struct{}, 1)}
 	ctx, l.cancel = context.WithCancel(ctx)
-	for range loaders {
+	for range takers {
 		cl := dialed(ctx, t, c)
 		l.wg.Go(func() {
 			for {
@@ -205,7 +205,7 @@ func startLoad(ctx context.Context, t *testing.T, c *daemons.Cluster) *load {
 	return l
 }
 
-func (l *load) got(token client.Token) {
+func (l *taking) got(token client.Token) {
 	l.mu.Lock()
 	l.n++
 	l.last = max(l.last, token)
@@ -216,14 +216,14 @@ func (l *load) got(token client.Token) {
 	}
 }
 
-func (l *load) tokens() int {
+func (l *taking) tokens() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.n
 }
 
 // await returns once n tokens were given.
-func (l *load) await(n int) {
+func (l *taking) await(n int) {
 	l.t.Helper()
 	late := time.After(limit)
 	for l.tokens() < n {
@@ -236,7 +236,7 @@ func (l *load) await(n int) {
 }
 
 // stop ends the load, and returns the last token.
-func (l *load) stop() client.Token {
+func (l *taking) stop() client.Token {
 	l.cancel()
 	l.wg.Wait()
 	return l.last
