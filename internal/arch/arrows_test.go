@@ -62,6 +62,7 @@ var arrows = map[string][]string{
 	"test/ports":    {},
 	"test/otlp":     {},
 	"test/daemons":  {"api/coord/v1", "test/ports"},
+	"test/abuse":    {"api/coord/v1", "client", "test/daemons"},
 	"test/e2e":      {"api/coord/v1", "client", "client/fence", "test/daemons", "test/otlp"},
 	"test/fence":    {},
 	"test/postgres": {},
