@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"internal/lessee":  {},
 	"internal/durable": {},
 	"internal/backup":  {},
+	"internal/certs":   {},
 
 	"internal/telemetry": {},
 
@@ -51,8 +52,8 @@ var arrows = map[string][]string{
 	"internal/gateway":              {"api/coord/v1", "internal/gateway/coordv1"},
 	"internal/gateway/coordv1":      {"api/coord/v1"},
 
-	"cmd/coordctl": {"api/coord/v1", "client", "internal/backup", "internal/durable"},
-	"cmd/coordd":   {"api/coord/v1", "internal/gateway", "internal/peer", "internal/server", "raftstore", "raftstore/hraft"},
+	"cmd/coordctl": {"api/coord/v1", "client", "internal/backup", "internal/certs", "internal/durable"},
+	"cmd/coordd":   {"api/coord/v1", "internal/certs", "internal/gateway", "internal/peer", "internal/server", "raftstore", "raftstore/hraft"},
 	"coordtest": {
 		"api/coord/v1", "client", "internal/server", "internal/park", "raftstore", "raftstore/hraft", "raftstore/hraft/hrafttest",
 	},

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,6 +68,9 @@ type Config struct {
 	// Heard is the peer address that a member last gave as its own, "" if it has given none.
 	// It comes with Ask.
 	Heard func(nodeID string) string
+	// TLS is what clients' connections must be; nil is plain text. Those of a listener that is
+	// Shared or Passed are as they come.
+	TLS *tls.Config
 	// Logger defaults to slog.Default.
 	Logger *slog.Logger
 
@@ -183,6 +187,7 @@ func New(cfg Config) (*Server, error) {
 
 func (s *Server) options() []grpc.ServerOption {
 	return []grpc.ServerOption{
+		grpc.Creds(newDoors(s.cfg.TLS)),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.MaxHeaderListSize(headerBytes),
