@@ -22,9 +22,15 @@
 //  6. Bytes that do not begin with the magic are not answered. What a stranger can cost
 //     is bounded: a place among the connections, for the time of a handshake.
 //
-// What it does not do yet: prove who speaks. Ids and addresses are believed, so that a
-// stranger on the network can make a fresh node adopt a cluster that does not exist.
-// TLS goes around MuxConfig.Listener and into MuxConfig.Dial.
+//  7. With TLS (MuxConfig.TLS) a node is who its certificate says. Whoever dials has one of
+//     the peer CA that is a node's, good for the host at which it says that it is reached;
+//     whoever answers has one for the host that was dialled. All but Hello are for members:
+//     the certificate must be good for the host of the node's address in the configuration,
+//     which is asked of other members if this node does not know of the node. Nobody is a
+//     member by having a certificate.
+//
+// Without TLS ids and addresses are believed, so that a stranger on the network can make a
+// fresh node adopt a cluster that does not exist.
 //
 // # Formation
 //

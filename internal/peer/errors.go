@@ -34,6 +34,9 @@ const (
 	refusedNoCluster
 	refusedStranger
 	refusedInternal
+	refusedCertificate
+	refusedNotMember
+	refusedStarting
 )
 
 // A RefusedError is the answer of a peer that does not want the connection.
@@ -56,6 +59,8 @@ func (e *RefusedError) Unwrap() error {
 		return ErrWrongCluster
 	case refusedNode:
 		return ErrWrongNode
+	case refusedNotMember:
+		return ErrNotMember
 	default:
 		return nil
 	}

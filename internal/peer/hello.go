@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+
+	"coordd.dev/raftstore"
 )
 
 // maxHello bounds a Hello on the wire, in bytes.
@@ -34,6 +36,8 @@ type Hello struct {
 	// Join is the node's own join list, sorted: a cluster is formed only by nodes
 	// that were given the same.
 	Join []string `json:"join,omitempty"`
+	// Members is raft's configuration as the node knows it.
+	Members []raftstore.Member `json:"members,omitempty"`
 }
 
 // A Note is a node's state hash after an entry.
@@ -75,6 +79,7 @@ func (m *Mux) tell(conn net.Conn) error {
 	h.Replaces = m.cfg.Identity.Replaces()
 	h.PeerAddress = m.cfg.Address
 	h.Join = m.cfg.Join
+	h.Members = m.cfg.Members()
 	data, err := json.Marshal(h)
 	if err != nil {
 		return err

@@ -15,13 +15,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A network is in memory, so that it runs in a synctest bubble.
 type network struct {
-	lag func() time.Duration // before a connection is made; nil: none
+	lag  func() time.Duration        // before a connection is made; nil: none
+	pipe func() (near, far net.Conn) // default net.Pipe
 
 	mu        sync.Mutex
 	listeners map[string]*memListener
 }
 
-func newNetwork() *network { return &network{listeners: map[string]*memListener{}} }
+func newNetwork() *network { return &network{pipe: net.Pipe, listeners: map[string]*memListener{}} }
 
 func (n *network) listen(t *testing.T, at string) net.Listener {
 	t.Helper()
@@ -45,7 +46,7 @@ func (n *network) dial(ctx context.Context, at string) (net.Conn, error) {
 	if l == nil {
 		return nil, errors.New("connection refused")
 	}
-	near, far := net.Pipe()
+	near, far := n.pipe()
 	select {
 	case l.conns <- far:
 		return near, nil

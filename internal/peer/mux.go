@@ -28,10 +28,12 @@ const (
 
 // A MuxConfig configures a Mux. Zero values are the defaults where one is named.
 type MuxConfig struct {
-	// Listener is the peer port; Close closes it. TLS goes around it and into Dial.
+	// Listener is the peer port; Close closes it.
 	Listener net.Listener
 	// Dial opens a connection to another peer port; default TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// TLS goes over both; nil is plain text, and everybody is believed.
+	TLS *TLS
 
 	Identity *Identity
 	Address  string   // where others reach the Listener, host:port
@@ -41,6 +43,10 @@ type MuxConfig struct {
 	Self func() Hello
 	// Members is raft's configuration as this node knows it; none until raft runs.
 	Members func() []raftstore.Member
+
+	// Refused is told of each connection that is refused: from where, who it says that it is
+	// if it came to that, and why; may be nil.
+	Refused func(address, nodeID, why string)
 
 	MaxConns int // inbound; default 512
 	Logger   *slog.Logger
@@ -52,6 +58,9 @@ func (c MuxConfig) withDefaults() MuxConfig {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", address)
 		}
+	}
+	if c.Refused == nil {
+		c.Refused = func(string, string, string) {}
 	}
 	if c.Members == nil {
 		c.Members = func() []raftstore.Member { return nil }
@@ -121,10 +130,11 @@ func (m *Mux) Heard(nodeID string) string {
 	return m.heard[nodeID]
 }
 
-// hear notes where a member says that it is.
-func (m *Mux) hear(g greeting) {
-	isIt := func(member raftstore.Member) bool { return member.ID == g.Node }
-	if g.Cluster == "" || CheckAddress(g.Address) != nil || !slices.ContainsFunc(m.cfg.Members(), isIt) {
+// hear notes where a member says that it is. With TLS its certificate must be good for where
+// it was too: else any node could say that it is another one, which has moved.
+func (m *Mux) hear(g greeting, p *papers) {
+	member, ok := memberOf(m.cfg.Members(), g.Node)
+	if !ok || g.Cluster == "" || CheckAddress(g.Address) != nil || p != nil && p.goodFor(member.Address) != "" {
 		return
 	}
 	m.mu.Lock()
@@ -205,7 +215,7 @@ func (m *Mux) take(conn net.Conn) {
 // drop forgets and closes an inbound connection.
 func (m *Mux) drop(conn net.Conn) error {
 	m.mu.Lock()
-	delete(m.conns, conn)
+	delete(m.conns, raw(conn))
 	m.mu.Unlock()
 	return conn.Close()
 }
@@ -215,12 +225,16 @@ func (m *Mux) drop(conn net.Conn) error {
 func (m *Mux) receive(conn net.Conn) {
 	deadline := time.Now().Add(handshakeTimeout)
 	_ = conn.SetDeadline(deadline) // a connection that cannot have one fails at the read
-	g, err := m.welcome(conn)
+	var g greeting
+	conn, papers, err := m.answerTLS(conn)
+	if err == nil {
+		g, err = m.welcome(conn, papers)
+	}
 	m.mu.Lock()
 	m.pending--
 	m.mu.Unlock()
 	if err == nil {
-		m.hear(g)
+		m.hear(g, papers)
 		lane := map[purpose]*lane{purposeRaft: m.raft.lane, purposeCalls: m.calls}[g.Purpose]
 		if lane == nil {
 			err = m.tell(conn)
@@ -238,12 +252,18 @@ func (m *Mux) receive(conn net.Conn) {
 
 // welcome reads the greeting and answers it. What does not begin with the magic gets
 // no answer: it is not one of ours, and would not understand.
-func (m *Mux) welcome(conn net.Conn) (greeting, error) {
+func (m *Mux) welcome(conn net.Conn, p *papers) (greeting, error) {
 	g, err := readGreeting(conn)
 	if err != nil {
 		return g, err
 	}
-	code, text := m.judge(g)
+	code, text := p.own(g)
+	if code == accepted {
+		code, text = m.judge(g)
+	}
+	if code == accepted && g.Purpose != purposeHello {
+		code, text = m.standing(p, g)
+	}
 	m.warn(code, text, g, conn.RemoteAddr())
 	a := answer{Code: code, Cluster: m.cfg.Identity.ClusterID(), Node: m.cfg.Identity.NodeID(), Text: text}
 	if _, err := conn.Write(a.encode()); err != nil {
@@ -287,10 +307,13 @@ func (m *Mux) judge(g greeting) (refusal, string) {
 	return accepted, ""
 }
 
-// warn logs what a person has to mend, each kind once in quietFor.
+// warn tells of a refusal, and logs what a person has to mend, each kind once in quietFor.
 func (m *Mux) warn(code refusal, text string, g greeting, from net.Addr) {
+	if code != accepted {
+		m.cfg.Refused(from.String(), g.Node, text)
+	}
 	switch code {
-	case accepted, refusedPurpose, refusedNoCluster, refusedInternal:
+	case accepted, refusedPurpose, refusedNoCluster, refusedInternal, refusedStarting:
 		return
 	default:
 	}
@@ -315,14 +338,18 @@ func (m *Mux) dial(ctx context.Context, p purpose, address, target string) (net.
 		return nil, fmt.Errorf("dial peer %s: %w", address, err)
 	}
 	// Closing is what ends a read; a deadline would be raft's to undo.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	err = m.introduce(conn, greeting{
-		Purpose: p,
-		Cluster: m.cfg.Identity.ClusterID(),
-		Node:    m.cfg.Identity.NodeID(),
-		Target:  target,
-		Address: m.cfg.Address,
-	}, address)
+	bare := conn
+	stop := context.AfterFunc(ctx, func() { _ = bare.Close() })
+	conn, err = m.dialTLS(ctx, conn, address)
+	if err == nil {
+		err = m.introduce(conn, greeting{
+			Purpose: p,
+			Cluster: m.cfg.Identity.ClusterID(),
+			Node:    m.cfg.Identity.NodeID(),
+			Target:  target,
+			Address: m.cfg.Address,
+		}, address)
+	}
 	if !stop() {
 		err = or(ctx.Err(), err)
 	}
@@ -346,9 +373,9 @@ func (m *Mux) introduce(conn net.Conn, g greeting, address string) error {
 	a, err := readAnswer(conn)
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w, or it is full: it hung up", ErrNotPeer)
+		return fmt.Errorf("%w, or it is full, or wants TLS: it hung up", ErrNotPeer)
 	case err != nil:
-		return err
+		return inWords(err)
 	case a.Code != accepted:
 		return &RefusedError{Address: address, NodeID: a.Node, Text: a.Text, code: a.Code}
 	case g.Target != "" && a.Node != g.Target:

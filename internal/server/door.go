@@ -27,7 +27,9 @@ func (d door) AuthType() string {
 // serves several listeners: what is not marked is a client's, and shakes hands. The AuthInfo
 // of its calls is then credentials.TLSInfo. A connection is told by its own type, and never by
 // an address, of which a client may have any.
-type doors struct{ credentials.TransportCredentials }
+type doors struct {
+	credentials.TransportCredentials
+}
 
 // newDoors wants TLS of clients, or none if conf is nil.
 func newDoors(conf *tls.Config) doors {
