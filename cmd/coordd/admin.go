@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -157,10 +158,11 @@ type adminServer struct {
 	served sync.WaitGroup
 }
 
-// serveAdmin serves the listener until close.
-func serveAdmin(l net.Listener, handler http.Handler) *adminServer {
+// serveAdmin serves the listener until close. The log is of what clients do wrong.
+func serveAdmin(l net.Listener, handler http.Handler, log *log.Logger) *adminServer {
 	a := &adminServer{http: &http.Server{
 		Handler:           handler,
+		ErrorLog:          log,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    16 << 10,

@@ -40,6 +40,11 @@ type Config struct {
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
 
+	// TLS: of the client and admin ports, and of the peer port. Empty: plain text.
+	CertFile, KeyFile, TrustedCAFile             string
+	ClientCertAuth                               bool
+	PeerCertFile, PeerKeyFile, PeerTrustedCAFile string
+
 	Pprof               bool
 	InsecureAllowRemote bool
 }
@@ -61,10 +66,12 @@ then ignored where the cluster knows better.`
 const serveExample = `  # a single node, data in ./coordd-data
   coordd
 
-  # one of three; on each the same but for its own addresses
-  coordd --data-dir /var/lib/coordd --insecure-allow-remote \
+  # one of three; on each the same but for its own addresses. coordctl cert init makes the files
+  coordd --data-dir /var/lib/coordd \
     --listen-client 10.0.0.1:7600 --listen-peer 10.0.0.1:7601 \
-    --join 10.0.0.1:7601,10.0.0.2:7601,10.0.0.3:7601 --bootstrap-expect 3
+    --join 10.0.0.1:7601,10.0.0.2:7601,10.0.0.3:7601 --bootstrap-expect 3 \
+    --cert-file node.pem --key-file node-key.pem --trusted-ca-file ca.pem --client-cert-auth \
+    --peer-cert-file node.pem --peer-key-file node-key.pem --peer-trusted-ca-file ca.pem
 
   # may it be used?
   curl http://127.0.0.1:7602/readyz?verbose`
@@ -87,12 +94,13 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.BootstrapExpect, "bootstrap-expect", 0, "how `many` nodes form the cluster; 0 with --join: only join one that exists")
 	f.Uint64Var(&c.SnapshotEntries, "snapshot-entries", 16<<10, "take a snapshot once the log has `so many` entries behind the last one")
 	f.DurationVar(&c.SnapshotInterval, "snapshot-interval", 30*time.Second, "look whether one is due after this `time`, or up to twice that")
+	c.tlsFlags(f)
 	f.StringVar(&c.Engine, "engine", "raft", "what replicates the log: `raft`")
 	f.String("config", "", "JSON `file` with settings")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`text|json`")
 	f.Var(&levelFlag{&c.LogLevel}, "log-level", "`debug|info|warn|error`")
 	f.BoolVar(&c.Pprof, "pprof", false, "serve /debug/pprof on the admin address")
-	f.BoolVar(&c.InsecureAllowRemote, "insecure-allow-remote", false, "listen beyond loopback although there is no TLS in this version")
+	f.BoolVar(&c.InsecureAllowRemote, "insecure-allow-remote", false, "listen beyond loopback without TLS")
 }
 
 // A levelFlag reads a slog.Level, in the words of the help only.
@@ -113,20 +121,8 @@ func (l *levelFlag) Set(s string) error {
 func (c *Config) validate() error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	for _, l := range []struct{ flag, address string }{
-		{"--listen-client", c.ListenClient},
-		{"--listen-peer", c.ListenPeer},
-		{"--listen-admin", c.ListenAdmin},
-	} {
-		host, _, err := net.SplitHostPort(l.address)
-		switch {
-		case err != nil:
-			fault("%s: address %q is not host:port", l.flag, l.address)
-		case !loopback(host) && !c.InsecureAllowRemote:
-			fault("%s %s: not a loopback address, and this version has no TLS: anybody who reaches it could take "+
-				"every lock; listen on 127.0.0.1, or say --insecure-allow-remote in a network you trust", l.flag, l.address)
-		}
-	}
+	errs = append(errs, c.listenFaults()...)
+	errs = append(errs, c.tlsFaults()...)
 	for _, a := range []struct{ flag, address string }{
 		{"--advertise-client", c.AdvertiseClient},
 		{"--advertise-peer", c.AdvertisePeer},

@@ -125,7 +125,7 @@ func TestValidate(t *testing.T) {
 	}{
 		{[]string{"--listen-client", "0.0.0.0:7600"}, "--listen-client 0.0.0.0:7600: not a loopback address"},
 		{[]string{"--listen-peer", ":7601"}, "--insecure-allow-remote"},
-		{[]string{"--listen-admin", "10.0.0.1:7602"}, "this version has no TLS"},
+		{[]string{"--listen-admin", "10.0.0.1:7602"}, "give --cert-file and --key-file"},
 		{[]string{"--listen-admin", "somewhere:7602"}, "not a loopback address"},
 		{[]string{"--listen-admin", "somewhere:7602", "--insecure-allow-remote"}, ""},
 		{[]string{"--listen-admin", "localhost:7602"}, ""},

@@ -11,7 +11,7 @@ import (
 	"coordd.dev/internal/peer"
 )
 
-// Listeners are the three ports of a node, open. TLS goes around them.
+// Listeners are the three ports of a node, open, before TLS.
 type listeners struct {
 	client, peer, admin net.Listener
 }

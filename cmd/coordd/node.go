@@ -30,6 +30,7 @@ type node struct {
 	logger *slog.Logger
 	raft   *slog.Logger // for the raft library
 	join   []string     // sorted
+	tls    shields
 
 	clientAddress, peerAddress string // as advertised
 
@@ -52,6 +53,10 @@ func newNode(cfg Config, ports *listeners, logger *slog.Logger) (*node, error) {
 	n.peerAddress, errs[1] = advertised("peer", cfg.AdvertisePeer, cfg.ListenPeer, ports.peer)
 	n.join, errs[2] = peer.ParseJoin(cfg.Join)
 	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("configure node: %w", err)
+	}
+	var err error
+	if n.tls, err = cfg.openShields(n.clientAddress, n.peerAddress, logger); err != nil {
 		return nil, fmt.Errorf("configure node: %w", err)
 	}
 	return n, nil
@@ -79,7 +84,8 @@ func (n *node) run(ctx context.Context) (err error) {
 	}
 	defer undo("identity", identity.Close)
 	n.logger.Info("coordd starts", "version", version, "name", n.cfg.Name, "node", identity.NodeID(),
-		"data", n.cfg.DataDir, "client", n.clientAddress, "peer", n.peerAddress, "admin", n.ports.admin.Addr())
+		"data", n.cfg.DataDir, "client", n.clientAddress, "peer", n.peerAddress, "admin", n.ports.admin.Addr(),
+		"tls", n.tls.client != nil, "peer_tls", n.tls.peer != nil)
 
 	telemetry, err := openTelemetry(ctx, identity.NodeID(), n.logger)
 	if err != nil {
@@ -91,7 +97,7 @@ func (n *node) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer undo("gateway", api.Close)
-	admin := serveAdmin(n.ports.admin, adminHandler(n.health, telemetry.metrics, api, n.cfg.Pprof))
+	admin := n.openAdmin(adminHandler(n.health, telemetry.metrics, api, n.cfg.Pprof))
 	defer undo("admin port", admin.close)
 	away := turnAway(n.ports.client)
 	defer away()
@@ -120,7 +126,8 @@ func (n *node) run(ctx context.Context) (err error) {
 	srv, err := server.New(server.Config{
 		Replica: replica, Log: log,
 		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
-		Locate: mux.Locate, Dial: mux.DialCalls, Ask: ask(mux), Heard: mux.Heard, Logger: n.logger,
+		Locate: mux.Locate, Dial: mux.DialCalls, Ask: ask(mux), Heard: mux.Heard,
+		TLS: n.tls.client, Logger: n.logger,
 		TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters, Propagator: telemetry.propagator,
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 func (n *node) openPeerPort(identity *peer.Identity, replica *server.Replica) *peer.Mux {
 	return peer.NewMux(peer.MuxConfig{
 		Listener: n.ports.peer,
+		TLS:      n.tls.peer,
 		Identity: identity,
 		Address:  n.peerAddress,
 		Join:     n.join,

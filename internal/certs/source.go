@@ -88,6 +88,40 @@ func (s *Source) Client(serverName string) *tls.Config {
 	return conf
 }
 
+// GoodFor says why the certificate is not that of a server at the host.
+func (s *Source) GoodFor(host string) error {
+	m := s.current()
+	if m.pair == nil {
+		return errors.New("there is no certificate")
+	}
+	if err := m.pair.Leaf.VerifyHostname(host); err != nil {
+		return fmt.Errorf("certificate %s is not good for %s: %w; issue another: coordctl cert node %s", s.files.Cert, host, err, host)
+	}
+	return nil
+}
+
+// GoodForNode is GoodFor for who is server and client to others that believe the same CAs.
+func (s *Source) GoodForNode(host string) error {
+	if err := s.GoodFor(host); err != nil {
+		return err
+	}
+	m := s.current()
+	between := x509.NewCertPool()
+	for _, der := range m.pair.Certificate[1:] {
+		if c, err := x509.ParseCertificate(der); err == nil { // else nobody can use it
+			between.AddCert(c)
+		}
+	}
+	for _, usage := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		_, err := m.pair.Leaf.Verify(x509.VerifyOptions{Roots: m.pool, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage}})
+		if err != nil {
+			return fmt.Errorf("certificate %s is none that other nodes accept, by the CAs of %s: %w; "+
+				"a node's must be good for servers and for clients: coordctl cert node", s.files.Cert, s.files.CA, err)
+		}
+	}
+	return nil
+}
+
 // current is what the files hold now, or held when they were last good.
 func (s *Source) current() material {
 	s.mu.Lock()

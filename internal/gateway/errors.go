@@ -104,6 +104,13 @@ func writeRoutingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshal
 	}
 }
 
+// Anonymous answers who has not shown who it is.
+func Anonymous(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	refuse(w, http.StatusUnauthorized, codes.Unauthenticated,
+		"request: it came without a client certificate; give one that a CA of --trusted-ca-file has signed")
+}
+
 // Unavailable answers that there is nothing to serve requests yet, or any more.
 func Unavailable(w http.ResponseWriter, why error) {
 	w.Header().Set("Cache-Control", "no-store")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -372,7 +371,7 @@ func (m *Mux) introduce(conn net.Conn, g greeting, address string) error {
 	}
 	a, err := readAnswer(conn)
 	switch {
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+	case hungUp(err):
 		return fmt.Errorf("%w, or it is full, or wants TLS: it hung up", ErrNotPeer)
 	case err != nil:
 		return inWords(err)

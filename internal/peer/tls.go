@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"coordd.dev/raftstore"
@@ -86,7 +87,7 @@ func (m *Mux) dialTLS(ctx context.Context, conn net.Conn, address string) (net.C
 	}
 	secured := tls.Client(conn, m.cfg.TLS.Client(host))
 	switch err := secured.HandshakeContext(ctx); {
-	case errors.Is(err, io.EOF):
+	case hungUp(err):
 		return conn, fmt.Errorf("%w with TLS, or it is full: it hung up", ErrNotPeer)
 	case err != nil:
 		return conn, err
@@ -194,6 +195,12 @@ func (m *Mux) vouched(members []raftstore.Member, id string) (found raftstore.Me
 	}
 	asking.Wait()
 	return found, ok
+}
+
+// hungUp says that the other side did not want to hear more. The system tells of that in
+// another way if there was more.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // inWords says what an alert of the other side means.
