@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/certs"
 	"coordd.dev/internal/lessee"
 )
 
@@ -261,6 +263,8 @@ func fault(err, dialled error) string {
 	switch {
 	case !ok:
 		return err.Error()
+	case certs.FaultOf(st.Message()) != "":
+		return string(certs.FaultOf(st.Message()))
 	case st.Code() == codes.Unimplemented, strings.Contains(st.Message(), "preface"): // it is no HTTP/2
 		return "it answers, but is no coordd"
 	}
@@ -289,7 +293,8 @@ func (e *unreachable) Error() string {
 		}
 		fmt.Fprintf(&b, " at %s: %s", f.addr, f.fault)
 	}
-	if !e.answered {
+	there := func(f endpointFault) bool { return certs.FaultOf(f.fault) != "" }
+	if !e.answered && !slices.ContainsFunc(e.faults, there) {
 		b.WriteString("; start one: coordd dev")
 	}
 	return b.String()

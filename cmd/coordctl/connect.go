@@ -58,10 +58,7 @@ func (a *app) dialOptions(name string, more ...client.Option) []client.Option {
 		client.WithName(strings.ToValidUTF8(name, "\uFFFD")),
 		client.WithLogger(slog.New(slog.DiscardHandler)),
 	}, more...)
-	if a.insecure {
-		opts = append(opts, client.WithInsecure())
-	}
-	return opts
+	return append(opts, a.netOptions()...)
 }
 
 // electing reports whether nodes answered a dial, and none led, or it opens no sessions yet

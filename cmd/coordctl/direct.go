@@ -10,18 +10,20 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/certs"
 )
 
 // errorDomain is the domain of coordd's own ErrorInfos.
 const errorDomain = "coordd.dev"
 
 // node calls f with a connection to one endpoint.
-func node(ctx context.Context, endpoint string, f func(context.Context, grpc.ClientConnInterface) error) error {
-	conn, err := dial(endpoint)
+func (a *app) node(ctx context.Context, endpoint string, f func(context.Context, grpc.ClientConnInterface) error) error {
+	conn, err := a.dial(endpoint)
 	if err != nil {
 		return err
 	}
@@ -29,8 +31,12 @@ func node(ctx context.Context, endpoint string, f func(context.Context, grpc.Cli
 	return f(ctx, conn)
 }
 
-func dial(endpoint string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
+func (a *app) dial(endpoint string) (*grpc.ClientConn, error) {
+	creds := insecure.NewCredentials()
+	if a.secured.conf != nil {
+		creds = credentials.NewTLS(a.secured.conf)
+	}
+	return grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32))) // a list of many sessions
 }
 
@@ -63,7 +69,7 @@ func (n *nodes) close() {
 // conn is the connection to the target that is asked first.
 func (n *nodes) conn() (*grpc.ClientConn, error) {
 	if n.conns[n.at] == nil {
-		conn, err := dial(n.targets[n.at])
+		conn, err := n.app.dial(n.targets[n.at])
 		if err != nil {
 			return nil, err
 		}
@@ -171,6 +177,9 @@ func mayHaveHappened(err error) bool {
 		return false
 	}
 	s := status.Convert(err)
+	if certs.FaultOf(s.Message()) != "" { // there was no connection
+		return false
+	}
 	return s.Code() == codes.DeadlineExceeded || s.Code() == codes.Unavailable && !strings.Contains(s.Message(), "while dialing")
 }
 
@@ -221,7 +230,7 @@ func callError(what, targets string, err error) *failure {
 	}
 	switch s.Code() {
 	case codes.Unavailable:
-		f.what, f.why, f.next, f.code = "no coordd at "+targets, fault(message), "start one: coordd dev", exitUnavailable
+		f.what, f.why, f.next, f.code = "no coordd at "+targets, fault(message), nextFor(message), exitUnavailable
 	case codes.DeadlineExceeded:
 		f.why, f.code = "no answer from "+targets+" in time", exitTimeout
 	case codes.NotFound:
@@ -239,6 +248,9 @@ func callError(what, targets string, err error) *failure {
 // fault takes the last and plainest part of a transport's error: "connection error:
 // desc = ... dial tcp 127.0.0.1:1: connect: connection refused" is the last two words.
 func fault(message string) string {
+	if f := certs.FaultOf(message); f != "" {
+		return string(f)
+	}
 	message = strings.Trim(message, `"`)
 	if i := strings.LastIndex(message, ": "); i >= 0 {
 		message = message[i+2:]

@@ -124,7 +124,7 @@ func TestNoLeaderAmongNodesThatAreGone(t *testing.T) {
 // The words that tell are gRPC's own: this is what it says when nobody listens at an
 // address.
 func TestNobodyListensIsNotHappened(t *testing.T) {
-	err := node(t.Context(), deafAddress(t), func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	err := new(app).node(t.Context(), deafAddress(t), func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := coordv1.NewClusterServiceClient(conn).Status(ctx, &coordv1.StatusRequest{})
 		return err
 	})

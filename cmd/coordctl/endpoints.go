@@ -24,7 +24,7 @@ func (a *app) targets() ([]string, error) {
 	var out []string
 	for endpoint := range strings.SplitSeq(list, ",") {
 		endpoint = strings.TrimSpace(endpoint)
-		if err := checkEndpoint(endpoint, a.insecure); err != nil {
+		if err := checkEndpoint(endpoint, a.insecure || a.secured.conf != nil); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", from, show(endpoint), err)
 		}
 		out = append(out, endpoint)
@@ -32,7 +32,8 @@ func (a *app) targets() ([]string, error) {
 	return out, nil
 }
 
-func checkEndpoint(endpoint string, insecure bool) error {
+// checkEndpoint wants one on loopback, unless it may be anywhere.
+func checkEndpoint(endpoint string, anywhere bool) error {
 	host, port, err := net.SplitHostPort(endpoint)
 	if err != nil || host == "" || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == '/' || r == 0x7f }) {
 		return errors.New("not host:port")
@@ -40,8 +41,8 @@ func checkEndpoint(endpoint string, insecure bool) error {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return errors.New("port is not 1 to 65535")
 	}
-	if !insecure && !loopback(host) {
-		return errors.New("plain text beyond loopback needs --insecure")
+	if !anywhere && !loopback(host) {
+		return errors.New("it is beyond loopback, and there is no TLS: give --cacert, or --insecure-allow-remote in a network you trust")
 	}
 	return nil
 }

@@ -241,10 +241,7 @@ func (e *explaining) revoke(session uint64) string {
 	if e.endpoints != "" {
 		s += "--endpoints " + e.endpoints + " "
 	}
-	if e.insecure {
-		s += "--insecure "
-	}
-	return s + "session revoke " + formatSessionID(session)
+	return s + e.netFlags() + "session revoke " + formatSessionID(session)
 }
 
 func times(t *coordv1.HoldTimes) *timesView {

@@ -40,7 +40,7 @@ func TestExplanations(t *testing.T) {
 				"2 wait; first is host-1 pid 812 (billing), which has waited 1m59s.",
 				"The last 12 holds lasted 30s (median), nine in ten no longer than 1m, the longest 5m.",
 				"By that it should have ended already. From its end on the first waits less than a second yet, number 2 about 30s, who comes now about 1m.",
-				"Wait; or take it away, with all that its session holds: coordctl --endpoints 10.0.0.1:7600 --insecure session revoke 0000000000000001",
+				"Wait; or take it away, with all that its session holds: coordctl --endpoints 10.0.0.1:7600 --insecure-allow-remote session revoke 0000000000000001",
 				"Its holder is then told to stop, and it is free when the lease ends at the latest. --now does not wait for the holder, which may go on writing.",
 			},
 			command: true,

@@ -53,6 +53,7 @@ type app struct {
 	output    string
 	timeout   duration
 	insecure  bool
+	secured   transport
 }
 
 func (a *app) root() *cobra.Command {
@@ -85,13 +86,14 @@ not found. Those of the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 
 	flags.StringVar(&a.endpoints, "endpoints", "", "`host:port,...` of coordd (default $COORD_ENDPOINTS, else "+defaultEndpoint+")")
 	flags.StringVarP(&a.output, "output", "o", asTable, "`table|json`, of get, describe and explain also wide; with json, errors on stderr are JSON too")
 	flags.Var(&a.timeout, "timeout", "how long the cluster may take to answer; what runs a command gives it 10s")
-	flags.BoolVar(&a.insecure, "insecure", false, "allow plain text beyond loopback")
+	a.secured.flags(flags)
+	flags.BoolVar(&a.insecure, "insecure-allow-remote", false, "allow plain text beyond loopback")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		_, wide := cmd.Annotations[hasWide]
 		_, drawn := cmd.Annotations[hasDot]
 		switch {
 		case a.output == asTable, a.output == asJSON, wide && a.output == asWide, drawn && a.output == asDot:
-			return nil
+			return a.secure(cmd)
 		case wide:
 			return misuse(cmd, "-o "+show(a.output)+": neither table, wide nor json")
 		}
@@ -101,7 +103,7 @@ not found. Those of the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 
 	root.AddCommand(a.lockCommand(), a.semCommand(), a.electCommand(),
 		a.sendCommand(), a.recvCommand(), a.closeCommand(), a.waitGroupCommand(), a.mapCommand(), a.deleteCommand(),
 		a.getCommand(), a.describeCommand(), a.explainCommand(), a.statusCommand(), a.sessionCommand(),
-		a.memberCommand(), a.snapshotCommand(), a.versionCommand())
+		a.memberCommand(), a.snapshotCommand(), a.certCommand(), a.versionCommand())
 	return root
 }
 
@@ -114,6 +116,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Short:   "Print the version",
 		Example: `  coordctl version`,
 		Args:    exactly(0),
+
+		Annotations: map[string]string{offline: ""},
 		RunE: func(*cobra.Command, []string) error {
 			v := versionView{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 			return a.render(v, func(t *table) {

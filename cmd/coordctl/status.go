@@ -22,7 +22,7 @@ func (a *app) statusCommand() *cobra.Command {
 
 Exit codes: 0 if a node is ready, 1 if some answer and none is, 6 if none answers.`,
 		Example: `  coordctl status
-  coordctl --endpoints 10.0.0.1:7600,10.0.0.2:7600 --insecure status -o json`,
+  coordctl --endpoints 10.0.0.1:7600,10.0.0.2:7600 --cacert ca.pem status -o json`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context()) },
 	}
@@ -73,7 +73,7 @@ func (a *app) status(ctx context.Context) error {
 	errs := make([]error, len(targets))
 	var wg sync.WaitGroup
 	for i, endpoint := range targets {
-		wg.Go(func() { views[i], errs[i] = askStatus(ctx, endpoint) })
+		wg.Go(func() { views[i], errs[i] = a.askStatus(ctx, endpoint) })
 	}
 	wg.Wait()
 
@@ -98,9 +98,9 @@ func (a *app) status(ctx context.Context) error {
 	return nil
 }
 
-func askStatus(ctx context.Context, endpoint string) (nodeView, error) {
+func (a *app) askStatus(ctx context.Context, endpoint string) (nodeView, error) {
 	view := nodeView{Endpoint: endpoint}
-	err := node(ctx, endpoint, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	err := a.node(ctx, endpoint, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		s, err := coordv1.NewClusterServiceClient(conn).Status(ctx, &coordv1.StatusRequest{})
 		if err == nil {
 			view.fill(s)

@@ -9,6 +9,7 @@ import (
 
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/client"
+	"coordd.dev/internal/certs"
 )
 
 // title names what is wanted: "lock deploy".
@@ -37,6 +38,9 @@ func dialError(title string, targets []string, err error, limit time.Duration, c
 		}
 	}
 	what, next, _ := strings.Cut(said, "; ")
+	if certs.FaultOf(what) != "" {
+		next = nextFor(what)
+	}
 	return &failure{what: what, next: next, code: code}
 }
 

@@ -44,7 +44,7 @@ var arrows = map[string][]string{
 	"internal/server": {"api/coord/v1", "internal/backup", "internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/telemetry", "raftstore"},
 	"internal/peer":   {"api/coord/v1", "internal/durable", "raftstore"},
 
-	"client":                        {"api/coord/v1", "internal/lessee", "internal/telemetry"},
+	"client":                        {"api/coord/v1", "internal/certs", "internal/lessee", "internal/telemetry"},
 	"client/fence":                  {"client", "client/fence/internal/carried"},
 	"client/fence/grpcfence":        {"client", "client/fence/internal/carried"},
 	"client/fence/internal/carried": {"client"},
