@@ -300,4 +300,13 @@ func (e *unreachable) Error() string {
 	return b.String()
 }
 
+// mistrusted says that no endpoint and this client trust each other, or both speak TLS. Who
+// dials is told at once: it takes a person to mend that. A client that had a session goes on
+// trying, for somebody may be at it.
+func (e *unreachable) mistrusted() bool {
+	passing := func(f endpointFault) bool { return certs.FaultOf(f.fault) == "" }
+	certain := func(f endpointFault) bool { return !passing(f) && certs.FaultOf(f.fault) != certs.FaultHungUp }
+	return !e.answered && slices.ContainsFunc(e.faults, certain) && !slices.ContainsFunc(e.faults, passing)
+}
+
 func (e *unreachable) Unwrap() error { return ErrUnavailable }

@@ -71,6 +71,9 @@ func (k *courier) serve(ctx context.Context) (useful bool, err error) {
 	l, err := k.conn.leader(ctx)
 	if err != nil {
 		k.tried(err)
+		if u, ok := errors.AsType[*unreachable](err); ok && u.mistrusted() {
+			k.opened(err)
+		}
 		return false, err
 	}
 	if err := k.conn.queue(ctx); err != nil {

@@ -46,8 +46,10 @@ func FaultOf(message string) Fault {
 	if _, detail, found := strings.Cut(message, "failed to verify certificate: x509: "); found {
 		return FaultHost + Fault(": "+strings.Trim(detail, `"`))
 	}
-	cut := strings.Contains(message, "EOF") || strings.Contains(message, "connection reset") || strings.Contains(message, "broken pipe")
-	if cut && (strings.Contains(message, "error reading server preface") || strings.Contains(message, "authentication handshake failed")) {
+	// Whoever is hung up on may lose the alert that says why.
+	cut := strings.Contains(message, "EOF") || strings.Contains(message, "connection reset")
+	early := strings.Contains(message, "error reading server preface") || strings.Contains(message, "authentication handshake failed")
+	if cut && early || strings.Contains(message, "broken pipe") {
 		return FaultHungUp
 	}
 	return ""

@@ -5,6 +5,7 @@ package daemons
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	coordv1 "coordd.dev/api/coord/v1"
@@ -51,7 +53,8 @@ type Node struct {
 	binary string
 	args   []string
 	env    []string // besides this process' own
-	log    string   // file that its output is appended to
+	tls    *tls.Config
+	log    string // file that its output is appended to
 	cmd    *exec.Cmd
 }
 
@@ -139,6 +142,13 @@ func (c *Cluster) Drop(node *Node) {
 func (c *Cluster) Setenv(env ...string) {
 	for _, node := range c.nodes {
 		node.env = env
+	}
+}
+
+// Secure has the nodes asked over TLS: their flags make them want it.
+func (c *Cluster) Secure(conf *tls.Config) {
+	for _, node := range c.nodes {
+		node.tls = conf
 	}
 }
 
@@ -301,11 +311,16 @@ func (n *Node) AwaitServing(ctx context.Context) error {
 func (n *Node) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Admin+"/readyz", nil)
+	client, scheme := http.DefaultClient, "http://"
+	if n.tls != nil {
+		scheme = "https://"
+		client = &http.Client{Transport: &http.Transport{TLSClientConfig: n.tls.Clone(), DisableKeepAlives: true}}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+n.Admin+"/readyz", nil)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", n.Name, err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", n.Name, err)
 	}
@@ -323,7 +338,11 @@ func (n *Node) Ready(ctx context.Context) error {
 func (n *Node) Status(ctx context.Context) (*coordv1.StatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
-	conn, err := grpc.NewClient(n.Client, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	creds := insecure.NewCredentials()
+	if n.tls != nil {
+		creds = credentials.NewTLS(n.tls)
+	}
+	conn, err := grpc.NewClient(n.Client, grpc.WithTransportCredentials(creds))
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", n.Name, err)
 	}
