@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -231,8 +230,11 @@ func TestThreeNodesWithTLS(t *testing.T) {
 			}
 		}
 	}
-	if _, err := net.Dial("tcp", cfgs[0].ListenClient); err != nil {
-		t.Error(err)
+	for range 50 { // gRPC says its first words at once
+		err := nodes[0].statusOver(t.Context(), w.client())
+		if err == nil || certs.FaultOf(err.Error()) != certs.FaultNone {
+			t.Fatalf("without a certificate: %v", err)
+		}
 	}
 	checkAdmin(t, nodes[0], w, alice)
 }

@@ -41,8 +41,8 @@ var arrows = map[string][]string{
 	"raftstore/enginetest":      {"raftstore", "raftstore/internal/latest"},
 	"raftstore/hraft/hrafttest": {"raftstore", "raftstore/hraft"},
 
-	"internal/server": {"api/coord/v1", "internal/backup", "internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/telemetry", "raftstore"},
-	"internal/peer":   {"api/coord/v1", "internal/durable", "raftstore"},
+	"internal/server": {"api/coord/v1", "internal/backup", "internal/certs", "internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/telemetry", "raftstore"},
+	"internal/peer":   {"api/coord/v1", "internal/certs", "internal/durable", "raftstore"},
 
 	"client":                        {"api/coord/v1", "internal/certs", "internal/lessee", "internal/telemetry"},
 	"client/fence":                  {"client", "client/fence/internal/carried"},

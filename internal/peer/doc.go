@@ -10,15 +10,20 @@
 // # Invariants
 //
 //  1. A data directory is used by one process at a time: it is locked.
+//
 //  2. A node id belongs to one directory's content and lives and dies with it. It is
 //     random, and says nothing of name or address. A wiped directory gets a new id, so
 //     that a node that lost its log never votes in the name of the one that had it.
+//
 //  3. A raft connection is made to a node, not to an address: the dialler names the id
 //     that stands at the address in raft's configuration, and any other node refuses.
+//
 //  4. A directory adopts at most one cluster id, ever, and it is on disk before any
 //     peer hears of it. Raft connections need the same cluster id on both sides.
+//
 //  5. A configuration is decided by the node that minted the cluster's id, once, in one
 //     write of its record, and only of nodes that had all adopted that id before.
+//
 //  6. Bytes that do not begin with the magic are not answered. What a stranger can cost
 //     is bounded: a place among the connections, for the time of a handshake.
 //

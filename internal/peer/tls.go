@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"coordd.dev/internal/certs"
 	"coordd.dev/raftstore"
 )
 
@@ -42,6 +43,7 @@ func (m *Mux) answerTLS(conn net.Conn) (net.Conn, *papers, error) {
 	secured := tls.Server(conn, m.cfg.TLS.Server)
 	if err := secured.Handshake(); err != nil {
 		if !mumbled(err) {
+			certs.Farewell(conn)
 			m.warn(refusedCertificate, "its certificate is not accepted here: "+err.Error(), greeting{}, conn.RemoteAddr())
 		}
 		return conn, nil, err

@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"coordd.dev/internal/certs"
 )
 
 // A door is the AuthInfo of calls over a connection that did not come in by the client port
@@ -43,10 +45,28 @@ func newDoors(conf *tls.Config) doors {
 func (d doors) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	marked, ok := conn.(markedConn)
 	if !ok {
-		return d.TransportCredentials.ServerHandshake(conn)
+		guest := &guest{Conn: conn}
+		secured, info, err := d.TransportCredentials.ServerHandshake(guest)
+		guest.in = err == nil
+		return secured, info, err
 	}
 	_, passed := marked.from.(passedAddr)
 	return conn, door{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, passed}, nil
+}
+
+// A guest is a client's connection, which is not closed over what it says while it hears that
+// it may not come in.
+type guest struct {
+	net.Conn
+	in bool // set once, before anybody else has it
+}
+
+// Close implements net.Conn.
+func (g *guest) Close() error {
+	if !g.in {
+		certs.Farewell(g.Conn)
+	}
+	return g.Conn.Close()
 }
 
 // Clone implements credentials.TransportCredentials.
