@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"sync"
@@ -106,6 +107,14 @@ func (l *bounding) leave(host string) {
 type boundConn struct {
 	net.Conn
 	leave func()
+}
+
+// CloseWrite is for certs.Farewell.
+func (c *boundConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // Close implements net.Conn.
