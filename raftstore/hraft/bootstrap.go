@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// bootstrap writes the first configuration if there is no state.
-func bootstrap(cfg Config) error {
+// bootstrap writes the first configuration to a log, which is cfg's, if there is no state.
+func bootstrap(cfg Config, log raft.LogStore) error {
 	if len(cfg.Bootstrap) == 0 {
 		return nil
 	}
@@ -24,21 +24,21 @@ func bootstrap(cfg Config) error {
 			Address:  raft.ServerAddress(m.Address),
 		})
 	}
-	err := raft.BootstrapCluster(cfg.raft(), cfg.LogStore, cfg.StableStore, cfg.SnapshotStore, cfg.Transport, first)
+	err := raft.BootstrapCluster(cfg.raft(), log, cfg.StableStore, cfg.SnapshotStore, cfg.Transport, first)
 	if err == nil {
 		return nil
 	}
 	if !errors.Is(err, raft.ErrCantBootstrap) {
 		return fmt.Errorf("bootstrap: %w", err)
 	}
-	return finishBootstrap(cfg, first)
+	return finishBootstrap(cfg, log, first)
 }
 
 // finishBootstrap writes the configuration of a bootstrap that was killed between its
 // two writes: the term is there, and nothing else. A single node would otherwise never
 // have a configuration, nor get one.
-func finishBootstrap(cfg Config, first raft.Configuration) error {
-	last, err := cfg.LogStore.LastIndex()
+func finishBootstrap(cfg Config, log raft.LogStore, first raft.Configuration) error {
+	last, err := log.LastIndex()
 	if err != nil {
 		return fmt.Errorf("finish bootstrap: %w", err)
 	}
@@ -50,7 +50,7 @@ func finishBootstrap(cfg Config, first raft.Configuration) error {
 		return nil
 	}
 	entry := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(first)}
-	if err := cfg.LogStore.StoreLog(entry); err != nil {
+	if err := log.StoreLog(entry); err != nil {
 		return fmt.Errorf("finish bootstrap: %w", err)
 	}
 	return nil

@@ -97,14 +97,15 @@ func (e *Engine) start() (err error) {
 			_ = closeTransport(e.cfg.Transport) // the error that matters is err
 		}
 	}()
-	if err := bootstrap(e.cfg); err != nil {
-		return err
-	}
 	cached, err := newCachedLog(e.cfg.LogStore, cacheEntries, cacheBytes)
 	if err != nil {
 		return err
 	}
-	logs := stopLog{cached, e.failure}
+	sealed := sealedLog{cached}
+	if err := bootstrap(e.cfg, sealed); err != nil {
+		return err
+	}
+	logs := stopLog{sealed, e.failure}
 	stable := stopStable{e.cfg.StableStore, e.failure}
 	snapshots := placedStore{e.cfg.SnapshotStore}
 	e.guard = newGuard(e.cfg.Transport, e.heard)
@@ -124,7 +125,7 @@ func (e *Engine) start() (err error) {
 		err = e.failure.get()
 	}
 	if err == nil {
-		e.guard.serve(state{cached, snapshots, e.raft.AppliedIndex, e.raft.LastIndex}, func() { e.failure.report(errStale) })
+		e.guard.serve(state{sealed, snapshots, e.raft.AppliedIndex, e.raft.LastIndex}, func() { e.failure.report(errStale) })
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package hraft
 
 import (
+	"fmt"
 	"io"
 	"sync"
 
@@ -11,6 +12,8 @@ import (
 //
 //   - looks at what comes in: raft tells nobody what commit index a leader sent, only
 //     how far it got itself;
+//   - refuses entries that are not what their leader logged, before anything is written:
+//     TCP's checksum is too weak to make a flipped bit durable on (RELIABILITY 3.11);
 //   - has no pipelines: raft's wedges for good, and with it the follower, and the
 //     shutdown, if a response is bad while the next request is on its way. They are
 //     of no use to a log with one entry in flight, and cost it two more goroutines;
@@ -106,6 +109,10 @@ func (g *guard) pass(call raft.RPC, answer chan raft.RPCResponse) bool {
 	asked.RespChan = answer
 	switch c := call.Command.(type) {
 	case *raft.AppendEntriesRequest:
+		if err := arrived(c); err != nil {
+			call.Respond(&raft.AppendEntriesResponse{RPCHeader: c.RPCHeader, Term: c.Term}, err)
+			return true
+		}
 		g.appends(c)
 		if g.state.snapshotAt(c.PrevLogEntry, c.PrevLogTerm) {
 			follows := *c
@@ -135,6 +142,16 @@ func (g *guard) pass(call raft.RPC, answer chan raft.RPCResponse) bool {
 	case <-g.stop: // a raft that is shut down may answer nothing
 		return false
 	}
+}
+
+// arrived verifies what a leader sends. It sends it again.
+func arrived(a *raft.AppendEntriesRequest) error {
+	for i, l := range a.Entries {
+		if err := unbroken(a.PrevLogEntry+1+uint64(i), l); err != nil {
+			return fmt.Errorf("refuse what arrived: %w", err)
+		}
+	}
+	return nil
 }
 
 // Consumer is part of raft.Transport.

@@ -68,7 +68,9 @@ func (f *follower) request(term, prev, first, last, committed uint64) *raft.Appe
 		RPCHeader: f.header(), Term: term, PrevLogEntry: first - 1, PrevLogTerm: prev, LeaderCommitIndex: committed,
 	}
 	for i := first; i <= last; i++ {
-		r.Entries = append(r.Entries, logOf(i, term, commandsOf(term, "x")))
+		l := logOf(i, term, commandsOf(term, "x"))
+		l.Extensions = sealOf(l)
+		r.Entries = append(r.Entries, l)
 	}
 	return r
 }
@@ -112,8 +114,8 @@ func (f *follower) wantLog(first, last uint64) {
 	}
 }
 
-// inTerm2 runs do with a follower, whose disk may have been another's before.
-func inTerm2(t *testing.T, disk *hrafttest.Disk, do func(f *follower)) {
+// newFollower returns a follower that does not run, and the configuration of its cluster.
+func newFollower(t *testing.T, disk *hrafttest.Disk) (*follower, Config) {
 	t.Helper()
 	stream, err := hrafttest.NewNetwork().Stream("n0:1")
 	if err != nil {
@@ -128,11 +130,41 @@ func inTerm2(t *testing.T, disk *hrafttest.Disk, do func(f *follower)) {
 	for _, name := range []string{"n0", "n1", "n2"} {
 		cfg.Bootstrap = append(cfg.Bootstrap, raftstore.Member{ID: name, Address: name + ":1", Voter: true})
 	}
+	return f, cfg
+}
+
+// inTerm2 runs do with a follower, whose disk may have been another's before.
+func inTerm2(t *testing.T, disk *hrafttest.Disk, do func(f *follower)) {
+	t.Helper()
+	f, cfg := newFollower(t, disk)
+	var err error
 	if f.Engine, err = Open(cfg); err != nil {
 		t.Fatal(err)
 	}
 	do(f)
 	if err := f.Engine.Close(); err != nil {
+		t.Error(err)
+	}
+	disk.Crash()
+}
+
+// unguarded is inTerm2 with nothing between raft and its stores and transport: what
+// happens then is what the guards are for.
+func unguarded(t *testing.T, disk *hrafttest.Disk, do func(f *follower)) {
+	t.Helper()
+	f, cfg := newFollower(t, disk)
+	cfg = cfg.withDefaults()
+	if err := bootstrap(cfg, f.stores); err != nil {
+		t.Fatal(err)
+	}
+	f.Engine = &Engine{failure: newFailure()}
+	machine := &fsm{machine: f.machine, failure: f.failure, moved: func(position, int64) {}}
+	r, err := raft.NewRaft(cfg.raft(), machine, f.stores, f.stores, placedStore{f.stores}, f.wire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(f)
+	if err := errors.Join(r.Shutdown().Error(), f.wire.Close()); err != nil {
 		t.Error(err)
 	}
 	disk.Crash()
