@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/hashicorp/raft"
@@ -29,9 +30,11 @@ func judge(err error) error {
 }
 
 // orPanic is do's error, or what it panicked with: bytes that differ lead the libraries
-// below beyond the ends of their buffers.
+// below beyond the ends of their buffers, and of files that they have mapped.
 func orPanic(do func() error) (err error) {
+	faults := debug.SetPanicOnFault(true) // of this goroutine
 	defer func() {
+		debug.SetPanicOnFault(faults)
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%w: %v", ErrDamaged, r)
 		}

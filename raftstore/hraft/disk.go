@@ -3,6 +3,7 @@ package hraft
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,12 +29,14 @@ type Disk struct {
 	StableStore   raft.StableStore
 	SnapshotStore raft.SnapshotStore
 
-	wal  *wal.WAL
-	lock *os.File
+	wal     *wal.WAL
+	written *written
+	lock    *os.File
 }
 
-// OpenDisk opens a directory, or makes it: wal/ has the log, snapshots/ the snapshots.
-// It fails at once if another process has it open. logger may be nil.
+// OpenDisk opens a directory, or makes it: wal/ has the log, snapshots/ the snapshots, and
+// written how far the log goes. It fails at once if another process has it open, and with
+// ErrDamaged if what is in it is not what was written. logger may be nil.
 func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -58,22 +61,49 @@ func OpenDisk(dir string, logger *slog.Logger) (_ *Disk, err error) {
 	if err := removeUnfinished(snapDir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open disk: %w", err), d.Close())
 	}
-	d.wal, err = wal.Open(walDir,
-		wal.WithLogger(newHCLog(logger)),
-		wal.WithSegmentFiler(segment.NewFiler(walDir, privateFS{walfs.New()})))
-	if err == nil {
-		err = os.Chmod(filepath.Join(walDir, metadb.FileName), fileMode)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open log: %w", err), d.Close())
-	}
-	d.LogStore, d.StableStore = d.wal, d.wal
 	files, err := raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, newHCLog(logger))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open snapshots: %w", err), d.Close())
 	}
 	d.SnapshotStore = privateSnapshots{files, snapDir}
+	if err := d.openLog(dir, walDir, logger); err != nil {
+		return nil, errors.Join(fmt.Errorf("open log: %w", err), d.Close())
+	}
 	return d, nil
+}
+
+// openLog opens the log and verifies it.
+func (d *Disk) openLog(dir, walDir string, logger *slog.Logger) error {
+	snapshot, err := newest(d.SnapshotStore)
+	if err != nil {
+		return err
+	}
+	meta := filepath.Join(walDir, metadb.FileName)
+	_, missing := os.Stat(meta)
+	none := errors.Is(missing, fs.ErrNotExist)
+	if d.written, err = openWritten(filepath.Join(dir, "written"), none && snapshot.index == 0); err != nil {
+		return err
+	}
+	if none && d.written.at.index > 0 { // raft-wal would make a new log, and remove what is left of this
+		return fmt.Errorf("%w: %s is missing", ErrDamaged, meta)
+	}
+	var db metadb.BoltMetaDB // raft-wal leaves it open, and locked, if it fails
+	err = judge(orPanic(func() (err error) {
+		d.wal, err = wal.Open(walDir,
+			wal.WithMetaStore(&db),
+			wal.WithLogger(newHCLog(logger)),
+			wal.WithSegmentFiler(segment.NewFiler(walDir, privateFS{walfs.New()})))
+		return err
+	}))
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if err := os.Chmod(meta, fileMode); err != nil {
+		return err
+	}
+	log := &diskLog{WAL: d.wal, written: d.written, snapshots: d.SnapshotStore}
+	d.LogStore, d.StableStore = log, d.wal
+	return log.check()
 }
 
 // Close closes the files, and must come after the Engine's. Whatever was written is
@@ -82,6 +112,9 @@ func (d *Disk) Close() error {
 	var errs []error
 	if d.wal != nil {
 		errs = append(errs, d.wal.Close())
+	}
+	if d.written != nil {
+		errs = append(errs, d.written.close())
 	}
 	errs = append(errs, d.lock.Close())
 	if err := errors.Join(errs...); err != nil {

@@ -349,7 +349,7 @@ func TestOpenDisk(t *testing.T) {
 	if second, err := hraft.OpenDisk(dir, nil); err == nil {
 		t.Errorf("opened twice; close: %v", second.Close())
 	}
-	if err := d.LogStore.StoreLog(&raft.Log{Index: 1, Term: 1, Data: []byte("x")}); err != nil {
+	if err := hraft.Sealed(d.LogStore).StoreLog(&raft.Log{Index: 1, Term: 1, Data: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
 	sink, err := d.SnapshotStore.Create(1, 1, 1, raft.Configuration{}, 0, nil)
