@@ -101,16 +101,27 @@ func (e *Engine) start() (err error) {
 	if err != nil {
 		return err
 	}
-	sealed := sealedLog{cached}
-	if err := bootstrap(e.cfg, sealed); err != nil {
+	log := sealedLog{cached}
+	if err := bootstrap(e.cfg, log); err != nil {
 		return err
 	}
-	logs := stopLog{sealed, e.failure}
-	stable := stopStable{e.cfg.StableStore, e.failure}
-	snapshots := placedStore{e.cfg.SnapshotStore}
+	unread := newFailure()
+	e.fsm.unread = unread
+	snapshots := placedStore{e.cfg.SnapshotStore, unread}
+	if err := clearStale(log, snapshots); err != nil {
+		return err
+	}
 	e.guard = newGuard(e.cfg.Transport, e.heard)
-	// stopStable ends the goroutine that meets an error, so it is not the caller's; and
-	// raft panics over a log with a gap.
+	if err := e.startRaft(stopLog{log, e.failure}, stopStable{e.cfg.StableStore, e.failure}, snapshots); err != nil {
+		return errors.Join(err, unread.get())
+	}
+	e.guard.serve(state{log, snapshots, e.raft.AppliedIndex, e.raft.LastIndex}, func() { e.failure.report(errStale) })
+	return nil
+}
+
+// startRaft starts raft on a goroutine of its own: the stores end the one that meets an
+// error, and raft panics over a log with a gap.
+func (e *Engine) startRaft(logs raft.LogStore, stable raft.StableStore, snapshots raft.SnapshotStore) (err error) {
 	var started sync.WaitGroup
 	started.Go(func() {
 		defer func() {
@@ -123,9 +134,6 @@ func (e *Engine) start() (err error) {
 	started.Wait()
 	if e.raft == nil && err == nil {
 		err = e.failure.get()
-	}
-	if err == nil {
-		e.guard.serve(state{sealed, snapshots, e.raft.AppliedIndex, e.raft.LastIndex}, func() { e.failure.report(errStale) })
 	}
 	return err
 }

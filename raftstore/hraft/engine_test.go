@@ -314,7 +314,7 @@ func TestDamagedSnapshot(t *testing.T) {
 		damaged := one(t, disk)
 		damaged.Machine = new(recorder)
 		damaged.SnapshotStore = spoiled{damaged.SnapshotStore.(*hrafttest.Stores)}
-		if _, err := hraft.Open(damaged); err == nil || !strings.Contains(err.Error(), "snapshots") {
+		if _, err := hraft.Open(damaged); !errors.Is(err, hraft.ErrDamaged) {
 			t.Errorf("open with a damaged snapshot: %v", err)
 		}
 		gap := one(t, disk)

@@ -25,7 +25,10 @@ const (
 	frameMax    = 1 << 20 // accepted
 )
 
-var errSnapshotDamaged = errors.New("damaged snapshot")
+var (
+	errSnapshotDamaged = fmt.Errorf("snapshot: %w", ErrDamaged)
+	errSnapshotVersion = errors.New("not a snapshot of this version")
+)
 
 // A frameWriter writes frames. finish must be called at the end.
 type frameWriter struct {
@@ -107,7 +110,7 @@ func (f *frameReader) fill() error {
 			return err
 		}
 		if string(header[:]) != frameMagic {
-			return fmt.Errorf("%w: not a snapshot of this version", errSnapshotDamaged)
+			return errSnapshotVersion
 		}
 		f.begun = true
 	}

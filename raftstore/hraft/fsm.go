@@ -26,6 +26,7 @@ type fsm struct {
 	failure *failure
 	moved   func(position, int64) // told the new position and the bytes it took
 	hurry   <-chan struct{}       // closed when a snapshot is to be written without rests
+	unread  *failure              // why a snapshot could not be restored
 
 	mu sync.Mutex
 	at position // the last entry applied, or passed over
@@ -113,7 +114,9 @@ func (f *fsm) Restore(source io.ReadCloser) error {
 	}
 	at := positionOf(source)
 	if err := f.machine.Restore(newFrameReader(source)); err != nil {
-		return fmt.Errorf("restore snapshot at entry %d: %w", at.index, err)
+		err = fmt.Errorf("restore snapshot at entry %d: %w", at.index, err)
+		f.unread.report(err)
+		return err
 	}
 	f.move(at, 0)
 	return nil

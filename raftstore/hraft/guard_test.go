@@ -158,8 +158,8 @@ func unguarded(t *testing.T, disk *hrafttest.Disk, do func(f *follower)) {
 		t.Fatal(err)
 	}
 	f.Engine = &Engine{failure: newFailure()}
-	machine := &fsm{machine: f.machine, failure: f.failure, moved: func(position, int64) {}}
-	r, err := raft.NewRaft(cfg.raft(), machine, f.stores, f.stores, placedStore{f.stores}, f.wire)
+	machine := &fsm{machine: f.machine, failure: f.failure, moved: func(position, int64) {}, unread: newFailure()}
+	r, err := raft.NewRaft(cfg.raft(), machine, f.stores, f.stores, placedStore{f.stores, newFailure()}, f.wire)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,4 +295,40 @@ func TestCloseWithinASnapshot(t *testing.T) {
 			synctest.Wait()
 		})
 	})
+}
+
+// A node that ends between the installation of a snapshot and the deletion of the log that
+// it takes the place of goes on from the snapshot. Without clearStale it can append nothing
+// any more, or has entries that others never had.
+func TestCrashWithinInstall(t *testing.T) {
+	for name, test := range map[string]struct {
+		last uint64 // of a log in term 2
+	}{"a log behind it": {10}, "a log beyond it, of another term": {30}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := new(hrafttest.Disk)
+				inTerm2(t, disk, func(f *follower) {
+					f.wantAppended(f.append(2, 4))
+					f.wantAppended(f.appendIn(2, 5, test.last, 4)) // of a leader that was then cut off
+					sink, err := f.stores.Create(1, 20, 3, raft.Configuration{Servers: []raft.Server{{ID: "n0", Address: "n0:1"}}}, 1, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if _, err := sink.Write(framed(t, []byte("state"))); err != nil {
+						t.Fatal(err)
+					}
+					if err := sink.Close(); err != nil {
+						t.Fatal(err)
+					}
+				})
+				inTerm2(t, disk, func(f *follower) {
+					if last, err := f.stores.LastIndex(); last != 0 || err != nil {
+						t.Errorf("the log ends at %d, %v", last, err)
+					}
+					f.wantAppended(f.ask(f.request(3, 3, 21, 22, 22), nil))
+					f.wantLog(21, 22)
+				})
+			})
+		})
+	}
 }
