@@ -45,6 +45,10 @@ type Config struct {
 	// is also the pace of an idle leader; half of it costs three nodes 1.5% of a core.
 	CommitTimeout time.Duration
 
+	// StallLimit (2 s) is how long one write of the log or of the stable store may take.
+	// After it the node has failed: a leader whose disk hangs keeps its leadership.
+	StallLimit time.Duration
+
 	// A snapshot is taken once the log has grown by SnapshotEntries (16,384; looked at
 	// every SnapshotInterval, 30 s, or up to twice that) or SnapshotBytes (128 MiB;
 	// looked at after every entry). TrailingEntries (4,096) stay in the log behind it,
@@ -64,6 +68,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.ElectionTimeout, 300*time.Millisecond)
 	orDefault(&c.LeaseTimeout, 200*time.Millisecond)
 	orDefault(&c.CommitTimeout, 20*time.Millisecond)
+	orDefault(&c.StallLimit, 2*time.Second)
 	orDefault(&c.SnapshotEntries, 16<<10)
 	orDefault(&c.SnapshotBytes, 128<<20)
 	orDefault(&c.SnapshotInterval, 30*time.Second)
@@ -92,6 +97,9 @@ func (c Config) validate() error {
 	missing(c.LogStore == nil, "LogStore")
 	missing(c.StableStore == nil, "StableStore")
 	missing(c.SnapshotStore == nil, "SnapshotStore")
+	if c.StallLimit < stallSteps {
+		errs = append(errs, fmt.Errorf("StallLimit of %v", c.StallLimit))
+	}
 	if _, ok := c.Transport.(raft.WithPreVote); c.Transport != nil && !ok {
 		errs = append(errs, errors.New("Transport cannot ask for pre-votes"))
 	}

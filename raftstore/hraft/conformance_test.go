@@ -27,6 +27,7 @@ type memCluster struct {
 	network *hrafttest.Network
 	disks   []*hrafttest.Disk
 	engines []*hraft.Engine
+	tune    func(i int, cfg *hraft.Config) // may be nil
 }
 
 func newMemCluster(t *testing.T, n int) enginetest.Cluster {
@@ -55,7 +56,7 @@ func (c *memCluster) Start(i int, m raftstore.Machine) (raftstore.Engine, error)
 	}
 	stores := c.disks[i].Open()
 	logger := testLogger(i)
-	c.engines[i], err = hraft.Open(hraft.Config{
+	cfg := hraft.Config{
 		LocalID:         host(i),
 		Machine:         m,
 		Transport:       hraft.NewTransport(stream, logger),
@@ -66,7 +67,11 @@ func (c *memCluster) Start(i int, m raftstore.Machine) (raftstore.Engine, error)
 		Logger:          logger,
 		TrailingEntries: 8,
 		CommitTimeout:   50 * time.Millisecond,
-	})
+	}
+	if c.tune != nil {
+		c.tune(i, &cfg)
+	}
+	c.engines[i], err = hraft.Open(cfg)
 	return c.engines[i], err
 }
 

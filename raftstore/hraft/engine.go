@@ -112,7 +112,8 @@ func (e *Engine) start() (err error) {
 		return err
 	}
 	e.guard = newGuard(e.cfg.Transport, e.heard)
-	if err := e.startRaft(stopLog{log, e.failure}, stopStable{e.cfg.StableStore, e.failure}, snapshots); err != nil {
+	w := writes{e.failure, e.cfg.StallLimit}
+	if err := e.startRaft(stopLog{log, w}, stopStable{e.cfg.StableStore, w}, snapshots); err != nil {
 		return errors.Join(err, unread.get())
 	}
 	e.guard.serve(state{log, snapshots, e.raft.AppliedIndex, e.raft.LastIndex}, func() { e.failure.report(errStale) })

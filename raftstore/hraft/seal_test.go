@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -40,7 +41,7 @@ func TestFault11DamagedEntry(t *testing.T) {
 			t.Errorf("the library: %v", err) // without the guard nobody knows
 		}
 		f := newFailure()
-		guarded := stopLog{sealedLog{damaged}, f}
+		guarded := stopLog{sealedLog{damaged}, writes{f, time.Hour}}
 		if err := guarded.GetLog(1, new(raft.Log)); err != nil {
 			t.Errorf("entry 1: %v", err)
 		}

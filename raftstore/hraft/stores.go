@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -12,7 +13,7 @@ import (
 // raft would only step down, and a follower would try again (RELIABILITY 3.5).
 type stopLog struct {
 	raft.LogStore
-	failure *failure
+	writes
 }
 
 // IsMonotonic is part of raft.MonotonicLogStore.
@@ -40,25 +41,34 @@ func (s stopLog) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}
 
 // StoreLogs is part of raft.LogStore.
 func (s stopLog) StoreLogs(logs []*raft.Log) error {
-	return guarded(s.failure, "write log", func() error { return s.LogStore.StoreLogs(logs) })
+	return s.do("write log", func() error { return s.LogStore.StoreLogs(logs) })
 }
 
 // DeleteRange is part of raft.LogStore.
 func (s stopLog) DeleteRange(first, last uint64) error {
-	return guarded(s.failure, "truncate log", func() error { return s.LogStore.DeleteRange(first, last) })
+	return s.do("truncate log", func() error { return s.LogStore.DeleteRange(first, last) })
 }
 
-// guarded does a write unless one has failed before.
-func guarded(f *failure, what string, write func() error) error {
-	if err := f.get(); err != nil {
+// writes is what all writes of a node share.
+type writes struct {
+	failure *failure
+	limit   time.Duration // that a write may take
+}
+
+// do does a write unless one has failed before.
+func (w writes) do(what string, write func() error) error {
+	if err := w.failure.get(); err != nil {
 		return err
 	}
-	if err := write(); err != nil {
+	s := watchStall(w.failure, what, w.limit)
+	err := write()
+	s.over()
+	if err != nil {
 		err = fmt.Errorf("%s: %w", what, err)
-		f.report(err)
+		w.failure.report(err)
 		return err
 	}
-	return nil
+	return w.failure.get() // it may have stalled meanwhile
 }
 
 // stopStable reports the first error of a stable store, and ends the goroutine that met
@@ -66,19 +76,19 @@ func guarded(f *failure, what string, write func() error) error {
 // vote were written. Its other goroutines stop at the shutdown that Failed causes.
 type stopStable struct {
 	raft.StableStore
-	failure *failure
+	writes
 }
 
 // Set is part of raft.StableStore.
 func (s stopStable) Set(key, value []byte) error {
-	return s.orExit(guarded(s.failure, "write stable store", func() error {
+	return s.orExit(s.do("write stable store", func() error {
 		return s.StableStore.Set(key, value)
 	}))
 }
 
 // SetUint64 is part of raft.StableStore.
 func (s stopStable) SetUint64(key []byte, value uint64) error {
-	return s.orExit(guarded(s.failure, "write stable store", func() error {
+	return s.orExit(s.do("write stable store", func() error {
 		return s.StableStore.SetUint64(key, value)
 	}))
 }

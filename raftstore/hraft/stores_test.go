@@ -3,6 +3,7 @@ package hraft
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -75,7 +76,7 @@ func TestStopStores(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := &brokenStore{InmemStore: raft.NewInmemStore()}
 			f := newFailure()
-			l, s := stopLog{store, f}, stopStable{store, f}
+			l, s := stopLog{store, writes{f, time.Hour}}, stopStable{store, writes{f, time.Hour}}
 			if err := l.StoreLog(&raft.Log{Index: 1}); err != nil || !returns(func() { test.do(l, s) }) {
 				t.Fatalf("a store that works: %v", err)
 			}
@@ -108,8 +109,33 @@ func TestStopStores(t *testing.T) {
 // TestStopLogNotFound: an entry that is not there is no failure.
 func TestStopLogNotFound(t *testing.T) {
 	f := newFailure()
-	err := stopLog{raft.NewInmemStore(), f}.GetLog(5, new(raft.Log))
+	err := stopLog{raft.NewInmemStore(), writes{f, time.Hour}}.GetLog(5, new(raft.Log))
 	if !errors.Is(err, raft.ErrLogNotFound) || f.get() != nil {
 		t.Errorf("get: %v, failure: %v", err, f.get())
+	}
+}
+
+// TestStallSteps: a process that was stopped during a write finds one timer over when it
+// goes on, however late it is. That is not a disk that hangs.
+func TestStallSteps(t *testing.T) {
+	f := newFailure()
+	s := watchStall(f, "write", time.Hour)
+	for range stallSteps - 1 {
+		s.tick()
+	}
+	if err := f.get(); err != nil {
+		t.Errorf("failed with %v", err)
+	}
+	s.tick()
+	if err := f.get(); !errors.Is(err, errStalled) {
+		t.Errorf("failed with %v", err)
+	}
+	s = watchStall(newFailure(), "write", time.Hour)
+	s.over()
+	for range stallSteps {
+		s.tick() // that was under way
+	}
+	if err := s.failure.get(); err != nil {
+		t.Errorf("failed after the write: %v", err)
 	}
 }

@@ -33,6 +33,10 @@ func (e *Engine) watch(ctx context.Context) {
 		case <-e.moved:
 		case <-e.failure.failed:
 			e.cfg.Logger.Error("raft stops for good", "error", e.failure.get())
+			// Heartbeats do not wait for a disk that hangs: others may lead at once.
+			if err := e.guard.Close(); err != nil {
+				e.cfg.Logger.Warn("close transport", "error", err)
+			}
 			e.drain()
 			e.shutdown() // Close waits for its end
 			return
