@@ -102,8 +102,12 @@ func (d *Disk) openLog(dir, walDir string, logger *slog.Logger) error {
 		return err
 	}
 	log := &diskLog{WAL: d.wal, written: d.written, snapshots: d.SnapshotStore}
-	d.LogStore, d.StableStore = log, d.wal
-	return log.check()
+	if err := log.check(); err != nil {
+		return err
+	}
+	d.LogStore = log
+	d.StableStore, err = openVotes(d.wal, d.written.at.index > 0)
+	return err
 }
 
 // Close closes the files, and must come after the Engine's. Whatever was written is

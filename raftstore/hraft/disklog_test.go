@@ -27,6 +27,9 @@ func (l logDir) open(do func(d *Disk, log raft.LogStore)) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	if err := d.StableStore.SetUint64([]byte(keyTerm), 9); err != nil {
+		l.t.Fatal(err)
+	}
 	do(d, sealedLog{d.LogStore})
 	if err := d.Close(); err != nil {
 		l.t.Error(err)
@@ -128,7 +131,7 @@ func TestFault11DamagedFiles(t *testing.T) {
 	for name, test := range map[string]struct {
 		damage func(l logDir)
 		said   string
-		last   uint64 // that raft-wal has, without the guard; 0: it does not open, or panics
+		last   uint64 // that raft-wal has, without the guard; 0: none, or it does not open
 	}{
 		"a bit of a middle entry": {
 			func(l logDir) { l.change(segments, flip("command 5", 0)) }, "checksum of entry 5 differs", 10,
@@ -152,7 +155,11 @@ func TestFault11DamagedFiles(t *testing.T) {
 		"no list":        {func(l logDir) { l.remove(metaFile) }, "wal-meta.db is missing", 0},
 		"a cut list":     {func(l logDir) { l.change(metaFile, func(b []byte) []byte { return b[:9<<10] }) }, "", 0},
 		"an empty list":  {func(l logDir) { l.change(metaFile, func(b []byte) []byte { clear(b); return b }) }, "", 0},
-		"list, not JSON": {func(l logDir) { l.change(metaFile, lastFlipped(`{"NextSegmentID"`)) }, "", 0},
+		"list, not JSON": {func(l logDir) { l.change(metaFile, everyFlipped(`{"NextSegmentID"`, 0)) }, "", 0},
+		"no vote":        {func(l logDir) { l.change(metaFile, everyFlipped(keyBallot, 0)) }, "no term and vote", 10},
+		"another vote": { // behind its name
+			func(l logDir) { l.change(metaFile, everyFlipped(keyBallot, len(keyBallot)+6)) }, "term and vote differs", 10,
+		},
 		"no record":      {func(l logDir) { l.change("written", func(b []byte) []byte { clear(b); return b }) }, "has no record", 10},
 		"another record": {func(l logDir) { l.change("written", recorded(position{10, 9})) }, "of term 9 was written", 10},
 	} {
@@ -172,12 +179,13 @@ func TestFault11DamagedFiles(t *testing.T) {
 	}
 }
 
-// lastFlipped flips a bit of the last of some texts: bbolt leaves older pages behind it.
-func lastFlipped(text string) func(b []byte) []byte {
+// everyFlipped flips a bit so many bytes behind a text wherever it stands: bbolt leaves
+// older pages behind.
+func everyFlipped(text string, behind int) func(b []byte) []byte {
 	return func(b []byte) []byte {
 		for i := range b {
 			if bytes.HasPrefix(b[i:], []byte(text)) {
-				b[i] ^= 4
+				b[i+behind] ^= 4
 			}
 		}
 		return b

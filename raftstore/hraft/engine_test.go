@@ -349,6 +349,9 @@ func TestOpenDisk(t *testing.T) {
 	if second, err := hraft.OpenDisk(dir, nil); err == nil {
 		t.Errorf("opened twice; close: %v", second.Close())
 	}
+	if err := d.StableStore.SetUint64([]byte("CurrentTerm"), 1); err != nil {
+		t.Fatal(err)
+	}
 	if err := hraft.Sealed(d.LogStore).StoreLog(&raft.Log{Index: 1, Term: 1, Data: []byte("x")}); err != nil {
 		t.Fatal(err)
 	}
