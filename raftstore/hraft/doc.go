@@ -15,33 +15,57 @@
 //     (those that are queued when raft shuts down).
 //  5. Every byte of a snapshot that reaches the Machine has passed a checksum that
 //     travelled with it.
+//  6. What is read from the log was logged: every entry carries a seal, a checksum over
+//     index, term, type and data, from the leader that made it. It is verified before an
+//     entry is stored, and whenever one is read, from disk or memory.
+//  7. A log is opened only if it goes as far as it is known to have gone (written.go has
+//     the order of the writes), has no gap behind the newest snapshot, and every entry in
+//     it passes its seal. What does not is ErrDamaged, at Open too; what the operating
+//     system refuses (EIO, no space, read-only) is not, because the data may be whole.
+//  8. A write that takes longer than Config.StallLimit is a failure (2). A node that has
+//     failed sends nothing more: its connections are closed before anything is waited for.
 //
 // # Faults of the libraries, and what is done about them here
 //
 // Guards are wrappers around raft's Transport and stores, so that a test of a fault can
-// leave one out.
+// leave one out. The numbers are those of the reliability plan; a test with one in its name
+// shows the fault without its guard, and its absence with it.
 //
-//   - A pipeline wedges for good after a bad response: there are none (guard).
-//   - A write error makes a leader only step down, and a follower try again; an error of
-//     the stable store makes raft panic: stopLog, stopStable.
-//   - A failed proposal may be on disk: translate.
-//   - Futures that never come: await, and Close, which first waits for those that will.
-//   - A transfer that fails may leave a leader refusing all entries: stuck.
-//   - The channel that tells of leadership blocks raft's goroutine: watch uses
-//     observations that may be dropped.
-//   - Entries are not verified when they are read: the envelope, in fsm.
-//   - The snapshot a node was sent is not verified, and an older one than the newest is
-//     taken at the start if need be: frames, placedStore.
-//   - A snapshot that is not finished stays for ever: OpenDisk, steadySink.
-//   - A bootstrap may be killed between its two writes: finishBootstrap.
-//   - The log's cache is bounded only by the number of entries: cachedLog.
-//   - Entries that were deleted are still served, for a while: cachedLog.
-//   - A late InstallSnapshot wipes a newer log: guard.
-//   - A stale end of the log behind a snapshot keeps what follows that out: guard. Where
-//     only a new start helps, Failed is closed.
+//	    fault                                     guard                   test
+//	 1  a late InstallSnapshot wipes a newer log  guard                   TestFault1LateSnapshot
+//	 2  a vote is torn between its two writes     votes                   TestFault2TornVote
+//	 3  a stale end of the log behind a snapshot  guard; where only a     TestFault3SnapshotLivelock
+//	    keeps what follows that out               new start helps, errStale
+//	 4  a leader whose disk hangs leads on        stall                   TestFault4StalledDisk
+//	 4  a pipeline wedges after a bad response    guard: there are none   (1)
+//	 5  a failed write is tried again, or panics  stopLog, stopStable     TestFault5WriteError
+//	 6  a failed proposal may be on disk          translate               conformance: Deposed, LostBatch (2)
+//	 7  futures that never come                   await, drain            TestFault7LostFuture
+//	 8  a transfer that does not end refuses all  stuck                   TestFault8StuckTransfer
+//	 9  the channel that tells of leadership      watch: observations     conformance: Flapping (2)
+//	    blocks raft                               that may be dropped
+//	10  a snapshot is not verified when it is     frames, fsm.Restore     TestFramesDamaged, TestFSMRestore (2)
+//	    sent, and an older one is taken           placedStore             TestDamagedSnapshot (2)
+//	11  entries are not verified when they are    sealedLog, guard        TestFault11DamagedEntry
+//	    read, nor when they arrive
+//	11  a damaged log is cut at the damage        written, diskLog.check  TestFault11DamagedFiles
+//	12  timeouts out of order, no pre-vote        Config.validate         TestConfig (2)
+//	 -  a crash between a snapshot's installation clearStale              TestCrashWithinInstall
+//	    and the deletion of the log
+//	 -  an unfinished snapshot stays for ever     OpenDisk, steadySink    TestOpenDiskRemovesUnfinishedSnapshots
+//	 -  a bootstrap is killed between two writes  finishBootstrap         TestBootstrapCutShort
+//	 -  the log's cache is bounded by number only cachedLog               TestCacheBounds
+//	 -  deleted entries are still served          cachedLog               TestCacheOnDisk
 //
-// Not guarded yet: a vote torn between its two writes; a disk that stalls (the leader keeps
-// its leadership; its entries time out, and Log asks for a transfer).
+// (1) Not provoked: it takes a response that is bad at the moment at which the next request
+// is written. (2) The test is of the guard; it does not run the fault without it.
+//
+// # What is not noticed
+//
+// A whole directory that is an old copy of itself: everything in it agrees. The node then
+// lacks what it had acknowledged, and may vote for a candidate that lacks it too. A list of
+// segments that is damaged so that it is still a list has no checksum of its own: it shows
+// as a log that is too short, begins too late, or has an entry in the place of another.
 //
 // It knows nothing of what is in an entry beyond the envelope of raftstore.
 package hraft

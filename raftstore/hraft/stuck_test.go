@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// TestStuck: only a refusal that nothing interrupts, for long, is one that never ends.
 func TestStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s stuck

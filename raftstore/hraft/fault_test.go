@@ -1,0 +1,111 @@
+package hraft_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"coordd.dev/raftstore"
+	"coordd.dev/raftstore/hraft"
+)
+
+// Fault 7: a future of raft may never come: its timeout is for the queue only. Whoever
+// waits for an entry waits no longer than it wants to.
+func TestFault7LostFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs(t, 24*time.Hour, func(leader *hraft.Engine, _ []*hraft.Engine) {
+			lost := make(chan error, 1)
+			go func() { lost <- leader.Raft().Apply(nil, time.Millisecond).Error() }()
+			within, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, _, err := leader.Append(within, nil); !errors.Is(err, raftstore.ErrUnknown) {
+				t.Errorf("append: %v", err)
+			}
+			time.Sleep(time.Minute)
+			select {
+			case err := <-lost:
+				t.Errorf("the library answers: %v", err)
+			default:
+			}
+		})
+	})
+}
+
+// A mute transport tells nobody to take over, and does not return.
+type mute struct {
+	*raft.NetworkTransport
+	closed chan struct{}
+}
+
+func (m *mute) TimeoutNow(raft.ServerID, raft.ServerAddress, *raft.TimeoutNowRequest, *raft.TimeoutNowResponse) error {
+	<-m.closed
+	return raft.ErrTransportShutdown
+}
+
+func (m *mute) Close() error {
+	select {
+	case <-m.closed:
+	default:
+		close(m.closed)
+	}
+	return m.NetworkTransport.Close()
+}
+
+// Fault 8: a leader whose transfer does not come to its end refuses all entries, and leads
+// on. Nobody else can; so after a while it ends.
+func TestFault8StuckTransfer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newMemCluster(t, 3).(*memCluster)
+		c.tune = func(_ int, cfg *hraft.Config) {
+			cfg.Transport = &mute{cfg.Transport.(*raft.NetworkTransport), make(chan struct{})}
+		}
+		for i := range 3 {
+			if _, err := c.Start(i, nothing{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		n := leading(c.engines)
+		leader := c.engines[n]
+		state, _ := leader.State()
+		entry := raftstore.AppendEntry(nil, raftstore.Entry{Term: state.Term})
+		if _, _, err := leader.Append(t.Context(), entry); err != nil {
+			t.Fatal(err)
+		}
+		if err := leader.Transfer(t.Context(), ""); err == nil {
+			t.Error("transferred")
+		}
+		for range 60 { // without the guard, which is told of no entry here
+			time.Sleep(time.Second)
+			if err := leader.Raft().Apply(entry, time.Second).Error(); !errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+				t.Fatalf("the library: %v", err)
+			}
+		}
+		if state, _ := leader.State(); !state.Leader {
+			t.Error("it no longer leads")
+		}
+		for began := time.Now(); leader.Err() == nil; time.Sleep(time.Second) {
+			if _, _, err := leader.Append(t.Context(), entry); !errors.Is(err, raftstore.ErrNotLeader) {
+				t.Fatalf("append: %v", err)
+			}
+			if time.Since(began) > 20*time.Second { // of the bubble's time
+				t.Fatal("it goes on refusing")
+			}
+		}
+		if err := leader.Err(); !strings.Contains(err.Error(), "transfer of leadership that never ends") {
+			t.Errorf("failed with %v", err)
+		}
+		c.engines[n] = c.engines[(n+1)%3] // others lead
+		leading(c.engines)
+		c.engines[n] = leader
+		for _, e := range c.engines {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
