@@ -261,6 +261,24 @@ func (n *Node) Terminate() error {
 	return n.wait()
 }
 
+// Ended waits until the process ends by itself, and returns its exit code.
+func (n *Node) Ended(ctx context.Context) (int, error) {
+	late := context.AfterFunc(ctx, func() { _ = n.cmd.Process.Kill() })
+	err := n.cmd.Wait()
+	n.cmd = nil
+	if !late() {
+		return 0, fmt.Errorf("%s did not end: %w; its log is %s", n.Name, context.Cause(ctx), n.log)
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return 0, fmt.Errorf("await the end of %s: %w", n.Name, err)
+	}
+	if exit != nil {
+		return exit.ExitCode(), nil
+	}
+	return 0, nil
+}
+
 // Signal sends the process a signal, SIGSTOP and SIGCONT for example.
 func (n *Node) Signal(s syscall.Signal) error {
 	if err := n.cmd.Process.Signal(s); err != nil {

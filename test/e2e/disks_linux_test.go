@@ -1,0 +1,266 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"coordd.dev/test/daemons"
+)
+
+// endLimit is for a node that is to end by itself. It only ends a test that hangs.
+const endLimit = 60 * time.Second
+
+// A ledger is what a cluster has acknowledged: each entry was put into a map under a lock,
+// whose token rises.
+type ledger struct {
+	t       *testing.T
+	cluster *daemons.Cluster
+	tokens  string // file
+	entries int
+}
+
+// write makes entries, all of which must be acknowledged.
+func (l *ledger) write(ctx context.Context, entries int) {
+	l.t.Helper()
+	step := fmt.Sprintf(`%[1]s --timeout 60s map put ledger %%d acknowledged && echo $COORD_FENCING_TOKEN >> %[2]s`, coordctl(), l.tokens)
+	for range entries {
+		l.entries++
+		if err := shell(ctx, l.cluster, fmt.Sprintf(`exec %s --timeout 60s lock marker-of-the-ledger -- sh -c '%s'`,
+			coordctl(), fmt.Sprintf(step, l.entries))); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+// check fails the test unless the cluster has all of it.
+func (l *ledger) check(ctx context.Context) {
+	l.t.Helper()
+	list := exec.CommandContext(ctx, coordctl(), "--endpoints", l.cluster.Target(), "--timeout", "60s", "map", "list", "ledger")
+	out, err := list.CombinedOutput()
+	if n := strings.Count(string(out), "acknowledged"); err != nil || n != l.entries {
+		l.t.Errorf("the ledger has %d of %d entries: %v\n%s", n, l.entries, err, out)
+	}
+	if n := checkRising(l.t, l.tokens); n != l.entries {
+		l.t.Errorf("%d tokens for %d entries", n, l.entries)
+	}
+}
+
+// A victim is the node of a cluster whose disk fails; its data are on a file system of
+// their own.
+type victim struct {
+	*daemons.Node
+	t      *testing.T
+	others []*daemons.Node
+	ledger *ledger
+	log    string
+	from   int // bytes of its log that belong to what was before
+}
+
+// victimOf starts a cluster whose last node is the victim.
+func victimOf(ctx context.Context, t *testing.T) *victim {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("it mounts file systems, which only root may")
+	}
+	dir := t.TempDir()
+	c, err := daemons.New(coordd(), dir, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := c.Nodes()
+	v := &victim{Node: nodes[2], t: t, others: nodes[:2], log: filepath.Join(dir, nodes[2].Name+".log")}
+	v.ledger = &ledger{t: t, cluster: c, tokens: filepath.Join(dir, "tokens")}
+	if err := os.Mkdir(v.Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("none", v.Data, "tmpfs", 0, "size=200m,mode=700"); err != nil {
+		t.Skipf("it cannot mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() {
+		err := c.Stop()
+		if err := errors.Join(err, syscall.Unmount(v.Data, 0)); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			printLogs(t, dir)
+		}
+	})
+	if err := c.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	v.ledger.write(ctx, 3)
+	return v
+}
+
+func (v *victim) must(errs ...error) {
+	v.t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// endsSaying holds that the process ends with exit code 1 and those words in what it says
+// last.
+func (v *victim) endsSaying(ctx context.Context, words ...string) {
+	v.t.Helper()
+	within, cancel := context.WithTimeout(ctx, endLimit)
+	defer cancel()
+	code, err := v.Ended(within)
+	v.must(err)
+	b, err := os.ReadFile(v.log)
+	v.must(err)
+	said := string(b[v.from:])
+	v.from = len(b)
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	last := lines[len(lines)-1]
+	v.t.Logf("exit %d: %s", code, last)
+	for _, w := range words {
+		if code != 1 || !strings.Contains(last, w) {
+			v.t.Errorf("ended with %d, and does not say %q:\n%s", code, w, said)
+		}
+	}
+}
+
+// refusesToStart holds that the node, which does not run, ends when it is started, and
+// that the others go on.
+func (v *victim) refusesToStart(ctx context.Context, words ...string) {
+	v.t.Helper()
+	v.must(v.Start())
+	v.endsSaying(ctx, words...)
+	v.ledger.write(ctx, 2)
+}
+
+// comesBack holds that the node is whole once it is started: with one of the others gone,
+// nothing is missing that was ever acknowledged.
+func (v *victim) comesBack(ctx context.Context) {
+	v.t.Helper()
+	v.must(v.Start(), v.AwaitReady(ctx), v.others[0].Kill())
+	v.ledger.write(ctx, 2)
+	v.ledger.check(ctx)
+	v.must(v.others[0].Start(), v.others[0].AwaitReady(ctx), v.AwaitReady(ctx))
+}
+
+// segment is the file that the log's end is in.
+func (v *victim) segment() string {
+	v.t.Helper()
+	names, err := filepath.Glob(filepath.Join(v.Data, "raft", "wal", "*.wal"))
+	if err != nil || len(names) == 0 {
+		v.t.Fatalf("no segments: %v", err)
+	}
+	return names[len(names)-1] // by first index
+}
+
+// written is how much of a segment is in use; it is made at its full size.
+func written(b []byte) int { return len(bytes.TrimRight(b, "\x00")) }
+
+// damaged damages the log's file while the node is down, and puts it back when the node has
+// refused to start with it. A node that has really lost its data needs a new id.
+func (v *victim) damaged(ctx context.Context, damage func(b []byte) []byte, words ...string) {
+	v.t.Helper()
+	v.must(v.Kill())
+	name := v.segment()
+	whole, err := os.ReadFile(name)
+	v.must(err)
+	v.must(os.WriteFile(name, damage(bytes.Clone(whole)), 0o600))
+	v.refusesToStart(ctx, append(words, "data are damaged")...)
+	v.must(os.WriteFile(name, whole, 0o600))
+	v.comesBack(ctx)
+}
+
+// TestDisks: whatever one node's disk does, the others go on, nothing acknowledged is lost,
+// and the node says what is wrong. docs/disks.md has what it says.
+func TestDisks(t *testing.T) {
+	ctx := bounded(t)
+	v := victimOf(ctx, t)
+	for _, test := range []struct {
+		name string
+		run  func(ctx context.Context, v *victim)
+	}{
+		{"full", fullDisk},
+		{"read-only", readOnlyDisk},
+		{"cut file", func(ctx context.Context, v *victim) {
+			v.damaged(ctx, func(b []byte) []byte { return b[:written(b)/2] }, "the log ends at entry", "was written")
+		}},
+		{"a bit in the middle", func(ctx context.Context, v *victim) {
+			v.damaged(ctx, func(b []byte) []byte {
+				b[bytes.Index(b, []byte("marker-of-the-ledger"))] ^= 1
+				return b
+			}, "checksum of entry", "differs")
+		}},
+		{"a bit in the last entry", func(ctx context.Context, v *victim) {
+			v.damaged(ctx, func(b []byte) []byte { b[written(b)-1] ^= 0x80; return b }, "the log ends at entry", "was written")
+		}},
+		{"old copy", oldCopy},
+	} {
+		v.t.Run(test.name, func(t *testing.T) {
+			began := time.Now()
+			w := *v
+			l := *v.ledger
+			w.t, l.t, w.ledger = t, t, &l
+			test.run(ctx, &w)
+			v.from, v.ledger.entries = w.from, l.entries
+			t.Logf("%v", time.Since(began).Round(time.Millisecond))
+		})
+	}
+}
+
+// A disk that fills up while the node runs. Segments are made at their full size, so that
+// space is missing at the next segment only; a hole in this one makes it miss now.
+func fullDisk(ctx context.Context, v *victim) {
+	f, err := os.OpenFile(v.segment(), os.O_RDWR, 0)
+	v.must(err)
+	info, err := f.Stat()
+	v.must(err)
+	const keepSize, punchHole, ahead = 0x1, 0x2, 1 << 20 // of linux/falloc.h
+	b := make([]byte, info.Size())
+	_, err = f.ReadAt(b, 0)
+	v.must(err)
+	hole := int64(written(b)/4096+1) * 4096
+	v.must(syscall.Fallocate(int(f.Fd()), keepSize|punchHole, hole, info.Size()-hole), f.Close())
+	filler := filepath.Join(v.Data, "filler")
+	for size, left := 0, 1<<20; left >= 4096; { // what fits
+		g, err := os.OpenFile(filler, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		v.must(err)
+		n, err := g.Write(make([]byte, left))
+		size += n
+		if v.must(g.Close()); err != nil {
+			left /= 2
+		}
+	}
+	v.ledger.write(ctx, 8)
+	v.endsSaying(ctx, "engine failed, this node cannot go on: write log:", "no space left on device")
+	v.ledger.write(ctx, 2)
+	v.must(os.Remove(filler))
+	v.comesBack(ctx)
+}
+
+// A file system that has become read-only: one that runs has its files open, and finds out
+// at its next write as with a full disk; here it is started on one.
+func readOnlyDisk(ctx context.Context, v *victim) {
+	v.must(v.Kill(), syscall.Mount("none", v.Data, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+	v.refusesToStart(ctx, "read-only file system")
+	v.must(syscall.Mount("none", v.Data, "tmpfs", syscall.MS_REMOUNT, ""))
+	v.comesBack(ctx)
+}
+
+// A directory that was put back from a copy, which nothing in it shows. The node starts, and
+// gets again from the leader what it lacks. That nothing is lost here is because the others
+// have everything: see docs/disks.md.
+func oldCopy(ctx context.Context, v *victim) {
+	v.must(v.Kill())
+	kept := filepath.Join(v.t.TempDir(), "copy")
+	v.must(exec.CommandContext(ctx, "cp", "-a", v.Data, kept).Run())
+	v.must(v.Start(), v.AwaitReady(ctx))
+	v.ledger.write(ctx, 5)
+	v.must(v.Kill(), exec.CommandContext(ctx, "sh", "-c", `rm -r "$1"/* && cp -a "$2"/. "$1"`, "sh", v.Data, kept).Run())
+	v.comesBack(ctx)
+}
