@@ -114,7 +114,10 @@ func (e *Engine) start() (err error) {
 	e.guard = newGuard(e.cfg.Transport, e.heard)
 	w := writes{e.failure, e.cfg.StallLimit}
 	if err := e.startRaft(stopLog{log, w}, stopStable{e.cfg.StableStore, w}, snapshots); err != nil {
-		return errors.Join(err, unread.get())
+		if why := unread.get(); why != nil {
+			err = fmt.Errorf("%w: %w", err, why)
+		}
+		return err
 	}
 	e.guard.serve(state{log, snapshots, e.raft.AppliedIndex, e.raft.LastIndex}, func() { e.failure.report(errStale) })
 	return nil

@@ -109,3 +109,55 @@ func TestFault8StuckTransfer(t *testing.T) {
 		}
 	})
 }
+
+// What no guard can notice, because all that is on the disk agrees: a node that gets an old
+// copy of its disk back has forgotten what it acknowledged. It then elects one that never
+// had it, and the entry is gone. docs/disks.md says so.
+func TestOldCopyLosesEntries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newMemCluster(t, 3).(*memCluster)
+		machines := make([]*recorder, 3)
+		start := func(i int) {
+			t.Helper()
+			machines[i] = new(recorder)
+			if _, err := c.Start(i, machines[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 3 {
+			start(i)
+		}
+		n := leading(c.engines)
+		behind, restored := (n+1)%3, (n+2)%3
+		appends := func(e *hraft.Engine) {
+			t.Helper()
+			state, _ := e.State()
+			if _, _, err := e.Append(t.Context(), raftstore.AppendEntry(nil, raftstore.Entry{Term: state.Term})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		appends(c.engines[n])
+		time.Sleep(time.Second) // of the bubble's: everybody has it
+		before := c.disks[restored].Copy()
+		c.Partition([]int{n, restored}, []int{behind})
+		appends(c.engines[n]) // acknowledged, by two of three
+		c.Kill(restored)
+		c.Kill(n)
+		c.Heal()
+		c.disks[restored] = before
+		start(restored)
+		dead := c.engines[n]
+		c.engines[n] = c.engines[behind]
+		appends(c.engines[leading(c.engines)])
+		time.Sleep(time.Second)
+		if got := machines[behind].applied.Load(); got != 2 {
+			t.Errorf("%d entries, not the first and the last: was the one between found?", got)
+		}
+		c.engines[n] = dead
+		for _, e := range c.engines {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

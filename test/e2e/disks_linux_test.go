@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,14 +67,15 @@ type victim struct {
 	from   int // bytes of its log that belong to what was before
 }
 
-// victimOf starts a cluster whose last node is the victim.
-func victimOf(ctx context.Context, t *testing.T) *victim {
+// victimOf starts a cluster whose last node is the victim, with a file system that mount
+// makes at a path.
+func victimOf(ctx context.Context, t *testing.T, mount func(path string) error) *victim {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("it mounts file systems, which only root may")
 	}
 	dir := t.TempDir()
-	c, err := daemons.New(coordd(), dir, 3)
+	c, err := daemons.New(coordd(), dir, 3, "--snapshot-entries", "100", "--snapshot-interval", "100ms")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +85,8 @@ func victimOf(ctx context.Context, t *testing.T) *victim {
 	if err := os.Mkdir(v.Data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("none", v.Data, "tmpfs", 0, "size=200m,mode=700"); err != nil {
-		t.Skipf("it cannot mount a tmpfs: %v", err)
+	if err := mount(v.Data); err != nil {
+		t.Skipf("it cannot mount what it needs: %v", err)
 	}
 	t.Cleanup(func() {
 		err := c.Stop()
@@ -162,12 +165,17 @@ func (v *victim) segment() string {
 // written is how much of a segment is in use; it is made at its full size.
 func written(b []byte) int { return len(bytes.TrimRight(b, "\x00")) }
 
-// damaged damages the log's file while the node is down, and puts it back when the node has
-// refused to start with it. A node that has really lost its data needs a new id.
+// damaged damages the log's file.
 func (v *victim) damaged(ctx context.Context, damage func(b []byte) []byte, words ...string) {
 	v.t.Helper()
 	v.must(v.Kill())
-	name := v.segment()
+	v.damagedFile(ctx, v.segment(), damage, words...)
+}
+
+// damagedFile damages a file of the node, which does not run, and puts it back when the node
+// has refused to start with it. One that has really lost its data needs a new id.
+func (v *victim) damagedFile(ctx context.Context, name string, damage func(b []byte) []byte, words ...string) {
+	v.t.Helper()
 	whole, err := os.ReadFile(name)
 	v.must(err)
 	v.must(os.WriteFile(name, damage(bytes.Clone(whole)), 0o600))
@@ -180,7 +188,7 @@ func (v *victim) damaged(ctx context.Context, damage func(b []byte) []byte, word
 // and the node says what is wrong. docs/disks.md has what it says.
 func TestDisks(t *testing.T) {
 	ctx := bounded(t)
-	v := victimOf(ctx, t)
+	v := victimOf(ctx, t, func(path string) error { return syscall.Mount("none", path, "tmpfs", 0, "size=200m,mode=700") })
 	for _, test := range []struct {
 		name string
 		run  func(ctx context.Context, v *victim)
@@ -199,6 +207,7 @@ func TestDisks(t *testing.T) {
 		{"a bit in the last entry", func(ctx context.Context, v *victim) {
 			v.damaged(ctx, func(b []byte) []byte { b[written(b)-1] ^= 0x80; return b }, "the log ends at entry", "was written")
 		}},
+		{"damaged snapshot", damagedSnapshot},
 		{"old copy", oldCopy},
 	} {
 		v.t.Run(test.name, func(t *testing.T) {
@@ -252,6 +261,29 @@ func readOnlyDisk(ctx context.Context, v *victim) {
 	v.comesBack(ctx)
 }
 
+// The newest snapshot, of which there are two. The one before would do for a start, but need
+// not reach up to the log.
+func damagedSnapshot(ctx context.Context, v *victim) {
+	v.must(v.Kill())
+	states, err := filepath.Glob(filepath.Join(v.Data, "raft", "snapshots", "*", "state.bin"))
+	v.must(err)
+	if len(states) == 0 {
+		v.t.Fatal("no snapshots")
+	}
+	slices.SortFunc(states, func(a, b string) int { return cmp.Compare(placeOf(v.t, a), placeOf(v.t, b)) })
+	v.damagedFile(ctx, states[len(states)-1], func(b []byte) []byte { b[len(b)/2] ^= 1; return b }, "open snapshot", "CRC mismatch")
+}
+
+// placeOf is the entry of a snapshot, from its directory's name: term, entry and time.
+func placeOf(t *testing.T, state string) (entry int) {
+	t.Helper()
+	var term, at int
+	if _, err := fmt.Sscanf(filepath.Base(filepath.Dir(state)), "%d-%d-%d", &term, &entry, &at); err != nil {
+		t.Fatal(err)
+	}
+	return entry
+}
+
 // A directory that was put back from a copy, which nothing in it shows. The node starts, and
 // gets again from the leader what it lacks. That nothing is lost here is because the others
 // have everything: see docs/disks.md.
@@ -263,4 +295,55 @@ func oldCopy(ctx context.Context, v *victim) {
 	v.ledger.write(ctx, 5)
 	v.must(v.Kill(), exec.CommandContext(ctx, "sh", "-c", `rm -r "$1"/* && cp -a "$2"/. "$1"`, "sh", v.Data, kept).Run())
 	v.comesBack(ctx)
+}
+
+// TestStalledDisk: a disk on which every write hangs, that of the leader. It ends, as far as
+// the kernel lets it, and others lead; when the disk answers again nothing is lost.
+func TestStalledDisk(t *testing.T) {
+	ctx := bounded(t)
+	image := filepath.Join(t.TempDir(), "image")
+	v := victimOf(ctx, t, func(path string) error {
+		out, err := exec.CommandContext(ctx, "sh", "-c", `truncate -s 200M "$1" && mkfs.ext4 -q "$1" && mount -o loop "$1" "$2"`, "sh", image, path).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return os.RemoveAll(filepath.Join(path, "lost+found"))
+	})
+	for { // until it leads
+		leader, err := v.ledger.cluster.Leader(ctx)
+		v.must(err)
+		if leader == v.Node {
+			break
+		}
+		v.must(leader.Kill())
+		_, err = v.ledger.cluster.Leader(ctx)
+		v.must(err, leader.Start(), leader.AwaitReady(ctx))
+	}
+	v.must(freeze(v.Data, freezeOn))
+	thawed := false
+	thaw := func() {
+		if !thawed {
+			thawed = true
+			v.must(freeze(v.Data, freezeOff))
+		}
+	}
+	t.Cleanup(thaw) // before the cluster is stopped
+	v.ledger.write(ctx, 3)
+	thaw()
+	v.endsSaying(ctx, "engine failed, this node cannot go on:", "the disk does not answer for 2s")
+	v.comesBack(ctx)
+}
+
+const freezeOn, freezeOff = 0xC0045877, 0xC0045878 // FIFREEZE and FITHAW of linux/fs.h
+
+func freeze(path string, what uintptr) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), what, 0); errno != 0 {
+		return fmt.Errorf("freeze or thaw %s: %w", path, errno)
+	}
+	return nil
 }

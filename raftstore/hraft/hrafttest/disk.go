@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -49,6 +50,13 @@ func (d *Disk) Crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open = nil
+}
+
+// Copy is a disk with what is on this one now.
+func (d *Disk) Copy() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &Disk{logs: slices.Clone(d.logs), stable: maps.Clone(d.stable), snapshots: slices.Clone(d.snapshots), made: d.made}
 }
 
 // write does f if s still has the disk.
