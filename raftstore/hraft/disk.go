@@ -87,12 +87,13 @@ func (d *Disk) openLog(dir, walDir string, logger *slog.Logger) error {
 	if none && d.written.at.index > 0 { // raft-wal would make a new log, and remove what is left of this
 		return fmt.Errorf("%w: %s is missing", ErrDamaged, meta)
 	}
+	unmade := newFailure()
 	var db metadb.BoltMetaDB // raft-wal leaves it open, and locked, if it fails
 	err = judge(orPanic(func() (err error) {
 		d.wal, err = wal.Open(walDir,
 			wal.WithMetaStore(&db),
 			wal.WithLogger(newHCLog(logger)),
-			wal.WithSegmentFiler(segment.NewFiler(walDir, privateFS{walfs.New()})))
+			wal.WithSegmentFiler(segment.NewFiler(walDir, privateFS{walfs.New(), unmade})))
 		return err
 	}))
 	if err != nil {
@@ -101,7 +102,7 @@ func (d *Disk) openLog(dir, walDir string, logger *slog.Logger) error {
 	if err := os.Chmod(meta, fileMode); err != nil {
 		return err
 	}
-	log := &diskLog{WAL: d.wal, written: d.written, snapshots: d.SnapshotStore}
+	log := &diskLog{WAL: d.wal, written: d.written, snapshots: d.SnapshotStore, unmade: unmade}
 	if err := log.check(); err != nil {
 		return err
 	}

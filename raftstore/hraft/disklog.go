@@ -14,6 +14,7 @@ type diskLog struct {
 	*wal.WAL
 	written   *written
 	snapshots raft.SnapshotStore
+	unmade    *failure // see privateFS
 }
 
 // GetLog is part of raft.LogStore.
@@ -30,6 +31,9 @@ func (d *diskLog) StoreLogs(logs []*raft.Log) error {
 		return nil
 	}
 	if err := d.WAL.StoreLogs(logs); err != nil {
+		if why := d.unmade.get(); why != nil && errors.Is(err, wal.ErrSealed) {
+			return why // the disk is full, most likely
+		}
 		return err // stopLog says whose
 	}
 	last := logs[len(logs)-1]

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -242,15 +243,24 @@ func TestTornLastWrite(t *testing.T) {
 // A log that is made shorter on purpose is not damaged, whenever the process ends.
 func TestShorterLog(t *testing.T) {
 	l := logDir{t, t.TempDir()}
-	l.open(func(d *Disk, log raft.LogStore) {
-		l.store(log, 1, 10, 3)
-		if err := d.LogStore.(*diskLog).lower(7); err != nil { // and no further
+	l.open(func(_ *Disk, log raft.LogStore) { l.store(log, 1, 10, 3) })
+	l.open(func(_ *Disk, log raft.LogStore) {
+		if err := log.DeleteRange(7, 10); err != nil {
 			t.Fatal(err)
 		}
 	})
-	l.wantOpen(1, 10)
-	l.open(func(_ *Disk, log raft.LogStore) {
-		if err := log.DeleteRange(7, 10); err != nil {
+	l.wantOpen(1, 6)
+	for slot := range writtenSlots { // no record that is left says more
+		whole, err := os.ReadFile(l.file("written"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.change("written", func(b []byte) []byte { b[slot*writtenSlot] ^= 1; return b })
+		l.wantOpen(1, 6)
+		l.change("written", func([]byte) []byte { return whole })
+	}
+	l.open(func(d *Disk, _ raft.LogStore) { // and the process ends before it deletes
+		if err := d.LogStore.(*diskLog).lower(5); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -301,6 +311,30 @@ func TestSnapshotGone(t *testing.T) {
 	})
 	l.remove("snapshots/3-8-*")
 	l.wantDamaged("the newest snapshot at 0, but entry 8 was written")
+}
+
+// A segment that cannot be made is found out at the write after the one that filled the
+// last; it is said why.
+func TestSegmentCannotBeMade(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes a whole segment")
+	}
+	l := logDir{t, t.TempDir()}
+	l.open(func(_ *Disk, log raft.LogStore) {
+		for base := range 20 { // of whichever is next, the second that is made
+			name := fmt.Sprintf("%020d-%016x.wal", base, 1)
+			if err := os.WriteFile(filepath.Join(l.path, "wal", name), nil, fileMode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var err error
+		for i := uint64(1); err == nil && i < 20; i++ {
+			err = log.StoreLog(logOf(i, 3, commandsOf(3, strings.Repeat("x", 5<<20))))
+		}
+		if !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "make segment") {
+			t.Errorf("stored: %v", err)
+		}
+	})
 }
 
 // What is no damage is not called so: nobody must give up data for a disk that is full.

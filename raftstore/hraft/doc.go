@@ -46,6 +46,8 @@
 //	    blocks raft                               that may be dropped
 //	10  a snapshot is not verified when it is     frames, fsm.Restore     TestFramesDamaged, TestFSMRestore (2)
 //	    sent, and an older one is taken           placedStore             TestDamagedSnapshot (2)
+//	 -  a leader sends a damaged snapshot, that   placedStore             TestDamagedSnapshotOfALeader (2)
+//	    nobody can install, until it is replaced
 //	11  entries are not verified when they are    sealedLog, guard        TestFault11DamagedEntry
 //	    read, nor when they arrive
 //	11  a damaged log is cut at the damage        written, diskLog.check  TestFault11DamagedFiles

@@ -105,9 +105,12 @@ func (e *Engine) start() (err error) {
 	if err := bootstrap(e.cfg, log); err != nil {
 		return err
 	}
-	unread := newFailure()
-	e.fsm.unread = unread
-	snapshots := placedStore{e.cfg.SnapshotStore, unread}
+	unread := newFailure() // why a snapshot could not be: raft, at its start, only says that none could
+	e.fsm.unread = unread.report
+	snapshots := placedStore{e.cfg.SnapshotStore, func(err error) {
+		unread.report(err)
+		signal(e.snapshotDue) // a leader that cannot send it may make another
+	}}
 	if err := clearStale(log, snapshots); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package hraft_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"coordd.dev/raftstore"
 	"coordd.dev/raftstore/hraft"
+	"coordd.dev/raftstore/hraft/hrafttest"
 )
 
 // Fault 7: a future of raft may never come: its timeout is for the queue only. Whoever
@@ -154,6 +156,70 @@ func TestOldCopyLosesEntries(t *testing.T) {
 			t.Errorf("%d entries, not the first and the last: was the one between found?", got)
 		}
 		c.engines[n] = dead
+		for _, e := range c.engines {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// A store with a first snapshot that cannot be read.
+type firstSpoiled struct {
+	*hrafttest.Stores
+	first string
+}
+
+func (s *firstSpoiled) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	if s.first == "" {
+		s.first = id
+	}
+	if id == s.first {
+		return nil, nil, errors.New("CRC mismatch")
+	}
+	return s.Stores.Open(id)
+}
+
+// A leader whose newest snapshot is damaged makes another for a follower that needs one,
+// once there is anything new. Left to itself that would come after 16,384 entries.
+func TestDamagedSnapshotOfALeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newMemCluster(t, 3).(*memCluster)
+		c.tune = func(_ int, cfg *hraft.Config) {
+			cfg.SnapshotStore = &firstSpoiled{Stores: cfg.SnapshotStore.(*hrafttest.Stores)}
+		}
+		machines := make([]*recorder, 3)
+		start := func(i int) {
+			t.Helper()
+			machines[i] = new(recorder)
+			if _, err := c.Start(i, machines[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 3 {
+			start(i)
+		}
+		n := leading(c.engines)
+		late := (n + 1) % 3
+		c.Kill(late)
+		state, _ := c.engines[n].State()
+		appends := func() {
+			t.Helper()
+			if _, _, err := c.engines[n].Append(t.Context(), raftstore.AppendEntry(nil, raftstore.Entry{Term: state.Term})); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 20 { // eight stay in the log
+			appends()
+		}
+		if err := c.engines[n].Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		appends()
+		start(late)
+		for machines[late].applied.Load() < 21 {
+			time.Sleep(time.Second)
+		}
 		for _, e := range c.engines {
 			if err := e.Close(); err != nil {
 				t.Error(err)

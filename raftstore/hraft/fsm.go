@@ -26,7 +26,7 @@ type fsm struct {
 	failure *failure
 	moved   func(position, int64) // told the new position and the bytes it took
 	hurry   <-chan struct{}       // closed when a snapshot is to be written without rests
-	unread  *failure              // why a snapshot could not be restored
+	unread  func(error)           // told why a snapshot could not be restored
 
 	mu sync.Mutex
 	at position // the last entry applied, or passed over
@@ -115,7 +115,7 @@ func (f *fsm) Restore(source io.ReadCloser) error {
 	at := positionOf(source)
 	if err := f.machine.Restore(newFrameReader(source)); err != nil {
 		err = fmt.Errorf("restore snapshot at entry %d: %w", at.index, err)
-		f.unread.report(err)
+		f.unread(err)
 		return err
 	}
 	f.move(at, 0)

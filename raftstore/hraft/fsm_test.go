@@ -64,7 +64,7 @@ func commandsOf(term uint64, commands ...string) raftstore.Entry {
 
 func newFSM() (*tape, *fsm) {
 	machine := new(tape)
-	return machine, &fsm{machine: machine, failure: newFailure(), moved: func(position, int64) {}, unread: newFailure()}
+	return machine, &fsm{machine: machine, failure: newFailure(), moved: func(position, int64) {}, unread: func(error) {}}
 }
 
 // TestFSMStops: an entry that cannot be understood stops the machine before it, for
@@ -141,7 +141,7 @@ func TestFSMRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := placedStore{raft.NewInmemSnapshotStore(), newFailure()}
+	store := placedStore{raft.NewInmemSnapshotStore(), func(error) {}}
 	sink, err := store.Create(1, 40, 4, raft.Configuration{}, 1, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -20,12 +20,16 @@ const (
 )
 
 // privateFS is raft-wal's file system.
-type privateFS struct{ *walfs.FS }
+type privateFS struct {
+	*walfs.FS
+	unmade *failure // why a segment could not be made, which raft-wal only logs
+}
 
 // Create is part of types.VFS.
 func (p privateFS) Create(dir, name string, size uint64) (types.WritableFile, error) {
 	f, err := p.FS.Create(dir, name, size)
 	if err != nil {
+		p.unmade.report(fmt.Errorf("make segment %s: %w", name, err))
 		return nil, err // raft-wal knows its errors
 	}
 	if err := os.Chmod(filepath.Join(dir, name), fileMode); err != nil {

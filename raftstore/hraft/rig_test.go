@@ -175,8 +175,8 @@ func unguardedOn(t *testing.T, disk *hrafttest.Disk, log func(*hrafttest.Stores)
 		t.Fatal(err)
 	}
 	f.Engine = &Engine{failure: newFailure()}
-	machine := &fsm{machine: f.machine, failure: f.failure, moved: func(position, int64) {}, unread: newFailure()}
-	r, err := raft.NewRaft(cfg.raft(), machine, cfg.LogStore, f.stores, placedStore{f.stores, newFailure()}, f.wire)
+	machine := &fsm{machine: f.machine, failure: f.failure, moved: func(position, int64) {}, unread: func(error) {}}
+	r, err := raft.NewRaft(cfg.raft(), machine, cfg.LogStore, f.stores, placedStore{f.stores, func(error) {}}, f.wire)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 // raft hands an FSM only the reader.
 type placedStore struct {
 	raft.SnapshotStore
-	unread *failure // why one could not be read: raft, at its start, only says that none could
+	unread func(error) // told why one could not be read
 }
 
 // List is part of raft.SnapshotStore: the newest only. raft would start from an older
@@ -30,7 +30,7 @@ func (s placedStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) 
 	meta, source, err := s.SnapshotStore.Open(id)
 	if err != nil {
 		err = fmt.Errorf("open snapshot %s: %w", id, judge(err))
-		s.unread.report(err)
+		s.unread(err)
 		return nil, nil, err
 	}
 	return meta, placedReader{source, position{meta.Index, meta.Term}}, nil
