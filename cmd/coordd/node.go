@@ -117,7 +117,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	defer undo("disk", disk.Close)
 	engine, err := n.openEngine(identity, disk, mux, replica, bootstrap)
 	if err != nil {
-		return err
+		return n.giveUp(identity, err)
 	}
 	defer undo("engine", engine.Close)
 	log := raftstore.NewLog(engine, raftstore.Config{TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters})

@@ -6,13 +6,14 @@ import (
 
 	"coordd.dev/internal/peer"
 	"coordd.dev/internal/server"
+	"coordd.dev/raftstore/hraft"
 )
 
 // giveUp returns why the node ends. If it is that its data cannot be trusted, the directory
 // becomes that of a new node, which takes the old one's place once it is started: what is
 // left of the data must not vote, and the other members have what was acknowledged.
 func (n *node) giveUp(identity *peer.Identity, cause error) error {
-	if !errors.Is(cause, server.ErrDiverged) {
+	if !errors.Is(cause, server.ErrDiverged) && !errors.Is(cause, hraft.ErrDamaged) {
 		return cause
 	}
 	as, aside, err := identity.GiveUp()

@@ -171,16 +171,50 @@ func (v *victim) damaged(ctx context.Context, damage func(b []byte) []byte, word
 	v.damagedFile(ctx, v.segment(), damage, words...)
 }
 
-// damagedFile damages a file of the node, which does not run, and puts it back when the node
-// has refused to start with it. One that has really lost its data needs a new id.
+// damagedFile damages a file of the node, which does not run. It gives its data up, and once
+// it is started again takes its own place as another node.
 func (v *victim) damagedFile(ctx context.Context, name string, damage func(b []byte) []byte, words ...string) {
 	v.t.Helper()
-	whole, err := os.ReadFile(name)
-	v.must(err)
-	v.must(os.WriteFile(name, damage(bytes.Clone(whole)), 0o600))
-	v.refusesToStart(ctx, append(words, "data are damaged")...)
-	v.must(os.WriteFile(name, whole, 0o600))
+	b, err := os.ReadFile(name)
+	v.must(err, os.WriteFile(name, damage(b), 0o600))
+	v.refusesToStart(ctx, append(words, "data are damaged", "start it again: it then joins as node")...)
+	v.must(v.Start())
+	v.awaitVote(ctx)
+	aside, err := filepath.Glob(filepath.Join(v.Data, "raft.damaged-*"))
+	if v.must(err); len(aside) != 1 {
+		v.t.Errorf("set aside: %q", aside)
+	}
+	for _, dir := range aside {
+		v.must(os.RemoveAll(dir))
+	}
+	v.must(v.Terminate())
 	v.comesBack(ctx)
+}
+
+// awaitVote waits until the node, whichever it is by now, is one of three with a vote.
+func (v *victim) awaitVote(ctx context.Context) {
+	v.t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		voters, is := 0, false
+		if st, err := v.Status(ctx); err == nil {
+			for _, m := range st.GetMembers() {
+				if m.GetVoter() {
+					voters++
+					is = is || m.GetId() == st.GetNodeId()
+				}
+			}
+		}
+		if is && voters == 3 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			v.t.Fatal("it does not become a member with a vote")
+		}
+	}
 }
 
 // TestDisks: whatever one node's disk does, the others go on, nothing acknowledged is lost,
