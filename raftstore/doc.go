@@ -4,7 +4,7 @@
 // Invariants:
 //
 //  1. At most one entry of a Log is in flight. Whatever is submitted meanwhile joins
-//     the next, in the order of the submissions.
+//     the next: of one source in the order of the submissions, of several by turns.
 //  2. An entry is applied only in the term in which it was proposed; in another it is
 //     passed over by every node alike. So increments of one term are disjoint real
 //     intervals in which its leader led, and terms are disjoint (SEMANTICS A1).
@@ -12,7 +12,7 @@
 //     without commands that is applied here. The machine then has everything that was
 //     ever acknowledged.
 //  4. A leadership ends at the first command that fails. All later ones of it fail too:
-//     the order of what commits is the order of what was submitted, without a gap.
+//     of a source, what commits is the beginning of what it submitted, without a gap.
 //  5. ErrNotLeader, ErrOverloaded and ErrClosed are certain: the command has no effect,
 //     ever. Whatever is not certain is ErrUnknown.
 //  6. An entry carries its own checksum and version, and a node that cannot understand

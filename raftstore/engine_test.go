@@ -129,7 +129,7 @@ func awaitLeading(l *raftstore.Log, leading bool) raftstore.Leadership {
 type told struct{ lines []string }
 
 func (o *told) submit(l *raftstore.Log, command string) {
-	l.Submit([]byte(command), raftstore.Ordinary, o.done(command))
+	l.Submit([]byte(command), 0, raftstore.Ordinary, o.done(command))
 }
 
 func (o *told) done(command string) func(uint64, any, error) {

@@ -62,7 +62,7 @@ type Log struct {
 	asleep bool  // the goroutine is to be woken
 	tick   bool  // an entry is wanted, even an empty one
 	ahead  queue // goes first
-	queue  queue
+	queue  fairQueue
 	bytes  int // of commands taken and not yet answered; what MaxUncommittedBytes bounds
 }
 
@@ -108,7 +108,7 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (index uint64, result any
 	}
 	w, _ := l.waiters.Get().(*waiter)
 	c := command{data: cmd, done: w.done, traced: l.telemetry.Proposal(trace.SpanContextFromContext(ctx))}
-	if err := l.take(c, Ordinary); err != nil {
+	if err := l.take(c, 0, Ordinary); err != nil {
 		c.traced.End(nil, err)
 		l.waiters.Put(w)
 		return 0, nil, err
@@ -125,18 +125,18 @@ func (l *Log) Propose(ctx context.Context, cmd []byte) (index uint64, result any
 	}
 }
 
-// Submit is Propose that does not wait: commands of one goroutine enter the log in the
-// order of their Submits (but for those that go Ahead), or an earlier one failed and so
-// will the later ones of the same leadership. done is called once and must not block:
+// Submit is Propose that does not wait: commands of one goroutine and one source enter the
+// log in the order of their Submits (but for those that go Ahead), or an earlier one failed
+// and so will the later ones of the same leadership. done is called once and must not block:
 // from the goroutine of the log, or, if the command is refused at once, from Submit
 // itself. It may be nil. The log keeps cmd.
 //
 // parents are the spans of which the command is part, here or on another machine; mostly
 // none. Each that is sampled gets a child coord.propose, from here to done, and in it
 // coord.commit, for as long as the engine has the entry.
-func (l *Log) Submit(cmd []byte, u Urgency, done func(index uint64, result any, err error), parents ...trace.SpanContext) {
+func (l *Log) Submit(cmd []byte, from Source, u Urgency, done func(index uint64, result any, err error), parents ...trace.SpanContext) {
 	c := command{data: cmd, done: done, traced: l.telemetry.Proposal(parents...)}
-	if err := l.take(c, u); err != nil {
+	if err := l.take(c, from, u); err != nil {
 		c.answer(nil, nil, err)
 	}
 }
@@ -172,7 +172,7 @@ func (l *Log) Close() error {
 }
 
 // take queues a command, or says why not.
-func (l *Log) take(c command, u Urgency) error {
+func (l *Log) take(c command, from Source, u Urgency) error {
 	l.mu.Lock()
 	err := l.refusal(c, u)
 	wake := false
@@ -180,7 +180,7 @@ func (l *Log) take(c command, u Urgency) error {
 		if u == Ahead {
 			l.ahead.push(c)
 		} else {
-			l.queue.push(c)
+			l.queue.push(from, c)
 		}
 		l.bytes += c.size()
 		wake = l.rouse()

@@ -25,7 +25,7 @@ func TestGroupCommit(t *testing.T) {
 		first := <-e.appends
 		got.submit(l, "b")
 		got.submit(l, "c")
-		l.Submit([]byte("d"), raftstore.Urgent, nil)
+		l.Submit([]byte("d"), 0, raftstore.Urgent, nil)
 		synctest.Wait()
 		first.commit(7)
 		second := <-e.appends
@@ -50,7 +50,7 @@ func TestIncrement(t *testing.T) {
 		l.Tick()
 		first := <-e.appends
 		time.Sleep(time.Second)
-		l.Submit([]byte("a"), raftstore.Ordinary, nil)
+		l.Submit([]byte("a"), 0, raftstore.Ordinary, nil)
 		time.Sleep(time.Second)
 		first.commit(1)
 		second := <-e.appends
@@ -78,7 +78,7 @@ func TestTick(t *testing.T) {
 		first := <-e.appends
 		l.Tick()
 		l.Tick()
-		l.Submit([]byte("a"), raftstore.Ordinary, nil)
+		l.Submit([]byte("a"), 0, raftstore.Ordinary, nil)
 		first.commit(1)
 		second := <-e.appends
 		second.commit(2)
@@ -102,7 +102,7 @@ func TestMaxEntryBytes(t *testing.T) {
 		first := <-e.appends
 		large := strings.Repeat("x", 20)
 		for _, c := range []string{"aaaa", "bbbb", "cccc", large, "d"} {
-			l.Submit([]byte(c), raftstore.Ordinary, nil)
+			l.Submit([]byte(c), 0, raftstore.Ordinary, nil)
 		}
 		first.commit(1)
 		var got [][]string
@@ -124,9 +124,9 @@ func TestOverload(t *testing.T) {
 		e, l := startLog(t, raftstore.Config{MaxUncommittedBytes: 1000})
 		half := make([]byte, 400)
 		var got told
-		l.Submit(half, raftstore.Ordinary, nil)
+		l.Submit(half, 0, raftstore.Ordinary, nil)
 		first := <-e.appends
-		l.Submit(half, raftstore.Ordinary, nil)
+		l.Submit(half, 0, raftstore.Ordinary, nil)
 		got.submit(l, "refused: "+string(make([]byte, 80)))
 		if _, _, err := l.Propose(t.Context(), half); !errors.Is(err, raftstore.ErrOverloaded) {
 			t.Errorf("propose: %v", err)
@@ -134,7 +134,7 @@ func TestOverload(t *testing.T) {
 		if len(got.lines) != 1 || !strings.HasSuffix(got.lines[0], raftstore.ErrOverloaded.Error()) {
 			t.Errorf("told %q", got.lines)
 		}
-		l.Submit(half, raftstore.Urgent, got.done("urgent"))
+		l.Submit(half, 0, raftstore.Urgent, got.done("urgent"))
 		first.commit(1)
 		second := <-e.appends
 		second.commit(2)
@@ -142,7 +142,7 @@ func TestOverload(t *testing.T) {
 		if len(second.Commands) != 2 || len(got.lines) != 2 {
 			t.Errorf("%d commands, told %q", len(second.Commands), got.lines)
 		}
-		l.Submit(half, raftstore.Ordinary, nil) // there is room again
+		l.Submit(half, 0, raftstore.Ordinary, nil) // there is room again
 		(<-e.appends).commit(3)
 	})
 }
@@ -154,10 +154,10 @@ func TestAhead(t *testing.T) {
 		l.Tick()
 		first := <-e.appends
 		for _, c := range []string{"aaaa", "bbbb", "cccc"} {
-			l.Submit([]byte(c), raftstore.Ordinary, nil)
+			l.Submit([]byte(c), 0, raftstore.Ordinary, nil)
 		}
 		for _, c := range []string{"1111", "2222", "3333"} {
-			l.Submit([]byte(c), raftstore.Ahead, nil)
+			l.Submit([]byte(c), 0, raftstore.Ahead, nil)
 		}
 		first.commit(1)
 		var got [][]string
@@ -374,7 +374,7 @@ func BenchmarkSubmit(b *testing.B) {
 	left, done := b.N, make(chan struct{})
 	b.ResetTimer()
 	for range b.N {
-		l.Submit(command, raftstore.Urgent, func(uint64, any, error) {
+		l.Submit(command, 0, raftstore.Urgent, func(uint64, any, error) {
 			if left--; left == 0 {
 				close(done)
 			}

@@ -167,7 +167,7 @@ func (p *proposer) next() bool {
 		return false
 	}
 	l.tick = false
-	p.batch = l.ahead.take(p.batch, p.cfg.MaxEntryBytes)
+	p.batch = l.ahead.take(p.batch, 0, p.cfg.MaxEntryBytes)
 	if l.ahead.len() == 0 {
 		p.batch = l.queue.take(p.batch, p.cfg.MaxEntryBytes)
 	}
@@ -193,7 +193,7 @@ func (p *proposer) stopLeading(err error) {
 	if l.phase == phaseLeading {
 		l.phase = phaseFollowing
 	}
-	waiting := l.queue.take(l.ahead.take(nil, math.MaxInt), math.MaxInt)
+	waiting := l.queue.take(l.ahead.take(nil, 0, math.MaxInt), math.MaxInt)
 	l.bytes, l.tick, l.asleep = 0, false, false
 	if l.phase == phaseClosed {
 		err = ErrClosed

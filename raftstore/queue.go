@@ -60,13 +60,10 @@ func (q *queue) push(c command) {
 	q.commands = append(q.commands, c)
 }
 
-// take moves the oldest commands to the end of batch: as many as have at most limit
-// bytes together with what is there, but at least one if nothing is.
-func (q *queue) take(batch []command, limit int) []command {
-	n, size := 0, 0
-	for _, c := range batch {
-		size += len(c.data)
-	}
+// take moves the oldest commands to the end of batch, which has size bytes: as many as have
+// at most limit bytes together with these, but at least one if batch is empty.
+func (q *queue) take(batch []command, size, limit int) []command {
+	n := 0
 	for _, c := range q.commands[q.head:] {
 		size += len(c.data)
 		if len(batch)+n > 0 && size > limit {
@@ -82,4 +79,9 @@ func (q *queue) take(batch []command, limit int) []command {
 		q.commands, q.head = q.commands[:0], 0
 	}
 	return batch
+}
+
+// fits says whether take would move something.
+func (q *queue) fits(batch, size, limit int) bool {
+	return q.len() > 0 && (batch == 0 || size+len(q.commands[q.head].data) <= limit)
 }

@@ -54,9 +54,9 @@ func TestSpans(t *testing.T) {
 		l.Tick()
 		first := <-e.appends
 		parent := trace.SpanContextFromContext(ctx)
-		l.Submit([]byte("a"), raftstore.Ordinary, nil)
+		l.Submit([]byte("a"), 0, raftstore.Ordinary, nil)
 		told := 0
-		l.Submit([]byte("b"), raftstore.Ordinary, func(uint64, any, error) { told = len(spans.Ended()) }, parent)
+		l.Submit([]byte("b"), 0, raftstore.Ordinary, func(uint64, any, error) { told = len(spans.Ended()) }, parent)
 		proposed := make(chan error)
 		go func() {
 			_, _, err := l.Propose(ctx, []byte("c"))
@@ -95,7 +95,7 @@ func TestSpansOfFailures(t *testing.T) {
 		cfg.MaxUncommittedBytes = 200
 		e, l := startLog(t, cfg)
 		parent := trace.SpanContextFromContext(ctx)
-		submit := func(u raftstore.Urgency) { l.Submit(make([]byte, 100), u, nil, parent) }
+		submit := func(u raftstore.Urgency) { l.Submit(make([]byte, 100), 0, u, nil, parent) }
 		submit(raftstore.Ordinary)
 		first := <-e.appends
 		submit(raftstore.Ordinary) // refused for load
@@ -127,10 +127,10 @@ func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reader := sdkmetric.NewManualReader()
 		e, l := startLog(t, raftstore.Config{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))})
-		l.Submit([]byte("a"), raftstore.Ordinary, nil)
+		l.Submit([]byte("a"), 0, raftstore.Ordinary, nil)
 		first := <-e.appends
-		l.Submit([]byte("b"), raftstore.Ordinary, nil)
-		l.Submit([]byte("c"), raftstore.Ordinary, nil)
+		l.Submit([]byte("b"), 0, raftstore.Ordinary, nil)
+		l.Submit([]byte("c"), 0, raftstore.Ordinary, nil)
 		time.Sleep(time.Second)
 		first.commit(1)
 		second := <-e.appends

@@ -198,10 +198,22 @@ func (a *attachment) readFrame() error {
 	return nil
 }
 
+// source is the session, or who will have one.
+func (a *attachment) source(c machine.Command) raftstore.Source {
+	attach, ok := c.(*machine.Attach)
+	switch {
+	case !ok:
+		return raftstore.Source(a.session)
+	case attach.Session != 0:
+		return raftstore.Source(attach.Session)
+	}
+	return raftstore.Source(attach.Instance)
+}
+
 func (a *attachment) submit(c machine.Command, u raftstore.Urgency) {
 	data := machine.AppendCommand(make([]byte, 0, sizeHint(c)), c)
 	a.window.take(len(data))
-	a.server.cfg.Log.Submit(data, u, func(_ uint64, _ any, err error) {
+	a.server.cfg.Log.Submit(data, a.source(c), u, func(_ uint64, _ any, err error) {
 		a.window.release(len(data))
 		if err != nil {
 			a.cut(func() error { return streamError(a.server.leaderHint(), err) })

@@ -256,7 +256,7 @@ func (r *restore) prepare(ctx context.Context, c machine.Command) error {
 // abort forgets what is staged. If that fails the next restore does, or the next session.
 func (r *restore) abort() {
 	data := machine.AppendCommand(nil, &machine.RestoreAbort{ID: r.id})
-	r.cfg.Log.Submit(data, raftstore.Ordinary, func(uint64, any, error) {})
+	r.cfg.Log.Submit(data, 0, raftstore.Ordinary, func(uint64, any, error) {})
 }
 
 // took is what the machine said.

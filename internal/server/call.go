@@ -7,6 +7,7 @@ import (
 
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
+	"coordd.dev/raftstore"
 )
 
 // hold makes a call that is to hold something, and returns the hold's token.
@@ -83,7 +84,7 @@ func answeredAtOnce(do machine.Do) bool { return do == machine.DoEnd || do == ma
 func (s *Server) submit(what string, c *machine.Call, w *caller) {
 	s.renewals.ride()
 	data := machine.AppendCommand(nil, c)
-	s.cfg.Log.Submit(data, urgencyOfOp(&c.Op), func(_ uint64, result any, err error) {
+	s.cfg.Log.Submit(data, raftstore.Source(c.Session), urgencyOfOp(&c.Op), func(_ uint64, result any, err error) {
 		called, _ := result.(machine.Called)
 		switch {
 		case err != nil:

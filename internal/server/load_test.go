@@ -34,7 +34,7 @@ func TestRenewalsOvertakeTheQueue(t *testing.T) {
 		n.engine.slow(pace)
 		for range entries {
 			frame := machine.AppendCommand(nil, &machine.Frame{Session: 999, Epoch: 1})
-			n.log.Submit(frame, raftstore.Ordinary, nil)
+			n.log.Submit(frame, 0, raftstore.Ordinary, nil)
 		}
 		for began := time.Now(); time.Since(began) < 2*ttl; time.Sleep(ttl / 3) {
 			r, err := n.api.Renew(t.Context(), &coordv1.RenewRequest{Leases: []*coordv1.Lease{c.lease()}})

@@ -195,7 +195,7 @@ func (g *gatherer) flush(b *renewals) {
 	g.mu.Unlock()
 	b.timer.Stop()
 	data := machine.AppendCommand(nil, &machine.Renew{Sessions: b.sessions})
-	g.log.Submit(data, raftstore.Ahead, func(_ uint64, result any, err error) {
+	g.log.Submit(data, 0, raftstore.Ahead, func(_ uint64, result any, err error) {
 		b.results, _ = result.([]machine.Renewal)
 		b.err = err
 		if err == nil && len(b.results) != len(b.sessions) {

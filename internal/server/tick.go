@@ -128,7 +128,7 @@ func (s *Server) found() {
 	}
 	floor := park.Token(time.Now().UnixMilli()) << tokensPerMilli //nolint:gosec // after 1970
 	data := machine.AppendCommand(nil, &machine.Bootstrap{Cluster: s.cfg.ClusterID, Floor: floor})
-	s.cfg.Log.Submit(data, raftstore.Urgent, func(_ uint64, result any, err error) {
+	s.cfg.Log.Submit(data, 0, raftstore.Urgent, func(_ uint64, result any, err error) {
 		s.founding.Store(false)
 		if err != nil {
 			s.cfg.Logger.Warn("found cluster", "err", err)

@@ -209,7 +209,7 @@ func (h *harness) propose(ctx context.Context, n *node) outcome {
 // submit submits a new command and returns it.
 func (h *harness) submit(n *node, done func(outcome)) string {
 	command := h.command()
-	n.log.Submit([]byte(command), raftstore.Ordinary, func(_ uint64, result any, err error) {
+	n.log.Submit([]byte(command), 0, raftstore.Ordinary, func(_ uint64, result any, err error) {
 		done(h.tell(command, result, err))
 	})
 	return command
