@@ -34,6 +34,8 @@ var arrows = map[string][]string{
 	"internal/certs":   {},
 
 	"internal/telemetry": {},
+	"internal/rights":    {},
+	"internal/audit":     {},
 
 	"raftstore":                 {"internal/telemetry", "raftstore/internal/latest"},
 	"raftstore/internal/latest": {},
@@ -41,7 +43,7 @@ var arrows = map[string][]string{
 	"raftstore/enginetest":      {"raftstore", "raftstore/internal/latest"},
 	"raftstore/hraft/hrafttest": {"raftstore", "raftstore/hraft"},
 
-	"internal/server": {"api/coord/v1", "internal/backup", "internal/certs", "internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/telemetry", "raftstore"},
+	"internal/server": {"api/coord/v1", "internal/backup", "internal/certs", "internal/machine", "internal/session", "lock", "election", "latch", "table", "channel", "internal/park", "internal/rights", "internal/audit", "internal/telemetry", "raftstore"},
 	"internal/peer":   {"api/coord/v1", "internal/certs", "internal/durable", "raftstore"},
 
 	"client":                        {"api/coord/v1", "internal/certs", "internal/lessee", "internal/telemetry"},
@@ -49,11 +51,11 @@ var arrows = map[string][]string{
 	"client/fence/grpcfence":        {"client", "client/fence/internal/carried"},
 	"client/fence/internal/carried": {"client"},
 	"client/protocodec":             {"client"},
-	"internal/gateway":              {"api/coord/v1", "internal/gateway/coordv1"},
+	"internal/gateway":              {"api/coord/v1", "internal/gateway/coordv1", "internal/rights"},
 	"internal/gateway/coordv1":      {"api/coord/v1"},
 
 	"cmd/coordctl": {"api/coord/v1", "client", "internal/backup", "internal/certs", "internal/durable"},
-	"cmd/coordd":   {"api/coord/v1", "internal/certs", "internal/gateway", "internal/peer", "internal/server", "raftstore", "raftstore/hraft"},
+	"cmd/coordd":   {"api/coord/v1", "internal/audit", "internal/certs", "internal/gateway", "internal/peer", "internal/rights", "internal/server", "raftstore", "raftstore/hraft"},
 	"coordtest": {
 		"api/coord/v1", "client", "internal/server", "internal/park", "raftstore", "raftstore/hraft", "raftstore/hraft/hrafttest",
 	},
