@@ -199,6 +199,8 @@ func refusal(o *coordv1.Outcome) error {
 		return ErrCutShort
 	case coordv1.Code_CODE_DEADLOCK:
 		return deadlock(o)
+	case coordv1.Code_CODE_FORBIDDEN:
+		return ErrForbidden
 	default:
 		return fmt.Errorf("%w: the cluster answered %v", ErrUnknown, o.GetCode())
 	}

@@ -140,6 +140,7 @@ const (
 	DoSignal   // to N waiters of the cond On
 	DoTable    // upon the map On
 	DoDelete   // On
+	DoRefuse   // nothing: the client has no right to what stood under this seq
 )
 
 // A Wait acquires (SEMANTICS D).

@@ -147,7 +147,7 @@ func appendOp(b []byte, op *Op) []byte {
 		return wire.AppendString(wire.AppendUint(b, op.To), op.Value)
 	case DoTransfer:
 		return wire.AppendUint(wire.AppendUint(b, op.To), op.Heir)
-	case DoNoop, DoLeave:
+	case DoNoop, DoLeave, DoRefuse:
 		return b
 	}
 	panic("machine: an op without an encoding")
@@ -349,7 +349,7 @@ func decodeOp(d *wire.Decoder, op *Op) {
 		op.To, op.Value = park.Seq(d.Uint(maxUint)), d.String()
 	case DoTransfer:
 		op.To, op.Heir = park.Seq(d.Uint(maxUint)), park.SessionID(d.Uint(maxUint))
-	case DoNoop, DoLeave:
+	case DoNoop, DoLeave, DoRefuse:
 	default:
 		d.Fail("unknown op")
 	}

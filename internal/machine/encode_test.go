@@ -20,7 +20,11 @@ import (
 
 // specimens is every command and every op, with every field set.
 func specimens() []machine.Command {
-	return slices.Concat(firstSpecimens(), latchSpecimens(), chanSpecimens(), condSpecimens(), restoreSpecimens(), versionSpecimens())
+	return slices.Concat(firstSpecimens(), latchSpecimens(), chanSpecimens(), condSpecimens(), restoreSpecimens(), versionSpecimens(), refusedSpecimens())
+}
+
+func refusedSpecimens() []machine.Command {
+	return []machine.Command{&machine.Frame{Session: 5, Epoch: 3, Ops: []machine.Op{{Seq: 6, Do: machine.DoRefuse}}}}
 }
 
 func firstSpecimens() []machine.Command {

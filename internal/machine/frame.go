@@ -92,6 +92,8 @@ func (m *Machine) do(id park.ID, op *Op) {
 		m.table(id, op.On, op.Table)
 	case DoDelete:
 		m.remove(id, op.On)
+	case DoRefuse:
+		m.answer(id, park.Forbidden, 0)
 	default:
 		m.answer(id, park.Invalid, 0)
 	}

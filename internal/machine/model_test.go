@@ -324,6 +324,8 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 		m.resize(s, op)
 	case machine.DoNoop:
 		m.outcome(s, op.Seq, park.Done, 0)
+	case machine.DoRefuse:
+		m.outcome(s, op.Seq, park.Forbidden, 0)
 	case machine.DoDescribe:
 		m.describe(s, op)
 	case machine.DoProclaim:

@@ -109,4 +109,5 @@ const (
 	Closed                   // the channel is closed: nothing was sent, or nothing more comes
 	CutShort                 // the wait group is at zero, and a session ended before its Done
 	Deadlock                 // it could never have proceeded
+	Forbidden                // who asks has no right to it
 )

@@ -88,23 +88,24 @@ func TestCallersOfOtherTermsAreReleased(t *testing.T) {
 // the id whose answer it is; where nothing of the kind will do, under no other either.
 func TestOutcomesHaveReasons(t *testing.T) {
 	want := map[park.Code]coordv1.Reason{
-		park.Busy:     coordv1.Reason_REASON_BUSY,
-		park.Over:     coordv1.Reason_REASON_CALL_OVER,
-		park.Invalid:  coordv1.Reason_REASON_INVALID,
-		park.Mismatch: coordv1.Reason_REASON_MISMATCH,
-		park.Limit:    coordv1.Reason_REASON_LIMIT,
-		park.Full:     coordv1.Reason_REASON_LIMIT,
-		park.NotFound: coordv1.Reason_REASON_NOT_FOUND,
-		park.TimedOut: coordv1.Reason_REASON_TIMED_OUT,
-		park.Closed:   coordv1.Reason_REASON_CLOSED,
-		park.CutShort: coordv1.Reason_REASON_CUT_SHORT,
-		park.Deadlock: coordv1.Reason_REASON_DEADLOCK,
-		park.Granted:  coordv1.Reason_REASON_INVALID, // where Done was asked for
-		park.Done:     coordv1.Reason_REASON_INVALID,
+		park.Busy:      coordv1.Reason_REASON_BUSY,
+		park.Over:      coordv1.Reason_REASON_CALL_OVER,
+		park.Invalid:   coordv1.Reason_REASON_INVALID,
+		park.Mismatch:  coordv1.Reason_REASON_MISMATCH,
+		park.Limit:     coordv1.Reason_REASON_LIMIT,
+		park.Full:      coordv1.Reason_REASON_LIMIT,
+		park.NotFound:  coordv1.Reason_REASON_NOT_FOUND,
+		park.TimedOut:  coordv1.Reason_REASON_TIMED_OUT,
+		park.Closed:    coordv1.Reason_REASON_CLOSED,
+		park.CutShort:  coordv1.Reason_REASON_CUT_SHORT,
+		park.Deadlock:  coordv1.Reason_REASON_DEADLOCK,
+		park.Forbidden: coordv1.Reason_REASON_FORBIDDEN,
+		park.Granted:   coordv1.Reason_REASON_INVALID, // where Done was asked for
+		park.Done:      coordv1.Reason_REASON_INVALID,
 	}
 	nothing := func(park.Object) park.Traits { return park.Traits{} }
-	for code := park.Granted; code <= park.Deadlock; code++ {
-		for do := machine.DoWait; do <= machine.DoDelete; do++ {
+	for code := park.Granted; code <= park.Forbidden; code++ {
+		for do := machine.DoWait; do <= machine.DoRefuse; do++ {
 			err := refusedOutcome("what", &machine.Call{Op: machine.Op{Do: do}}, &outcome{code: code, value: 5}, nothing)
 			if got := reasonIn(err); got != want[code] {
 				t.Errorf("code %d of op %d has %v, not %v", code, do, got, want[code])

@@ -28,6 +28,7 @@ func TestEnumsAgree(t *testing.T) {
 		"CODE_TIMED_OUT": park.TimedOut, "CODE_RECALLED": park.Recalled,
 		"CODE_REVOKED": park.Revoked, "CODE_ENDED": park.Ended,
 		"CODE_CLOSED": park.Closed, "CODE_CUT_SHORT": park.CutShort, "CODE_DEADLOCK": park.Deadlock,
+		"CODE_FORBIDDEN": park.Forbidden,
 	})
 	equal(t, coordv1.Kind_name, map[string]park.Kind{
 		"KIND_LOCK": park.KindLock, "KIND_SEMAPHORE": park.KindSemaphore, "KIND_ELECTION": park.KindElection,

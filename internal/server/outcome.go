@@ -76,6 +76,8 @@ func unfitOf(op *machine.Op, o *outcome, stored func(park.Object) park.Traits) u
 		return unfit{coordv1.Reason_REASON_CUT_SHORT, why, armOf(op, o), nil}
 	case park.Deadlock:
 		return deadlocked(o.cycle)
+	case park.Forbidden: // only of streams: a call that is an RPC is refused before the machine knows its id
+		return unfit{reason: coordv1.Reason_REASON_FORBIDDEN, why: "who asks has no right to it"}
 	case park.Granted, park.Done:
 		const why = "its request_id is that of another kind of call; ask again"
 		return unfit{reason: coordv1.Reason_REASON_INVALID, why: why}

@@ -509,6 +509,8 @@ const (
 	Code_CODE_CUT_SHORT Code = 15
 	// It could never have been had: see cycle.
 	Code_CODE_DEADLOCK Code = 16
+	// Who asks has no right to it, or to one of its arms.
+	Code_CODE_FORBIDDEN Code = 17
 )
 
 // Enum value maps for Code.
@@ -531,6 +533,7 @@ var (
 		14: "CODE_CLOSED",
 		15: "CODE_CUT_SHORT",
 		16: "CODE_DEADLOCK",
+		17: "CODE_FORBIDDEN",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED": 0,
@@ -550,6 +553,7 @@ var (
 		"CODE_CLOSED":      14,
 		"CODE_CUT_SHORT":   15,
 		"CODE_DEADLOCK":    16,
+		"CODE_FORBIDDEN":   17,
 	}
 )
 
@@ -4555,7 +4559,7 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"\x1bMAP_VERB_COMPARE_AND_DELETE\x10\b\x12\x12\n" +
 	"\x0eMAP_VERB_CLEAR\x10\t\x12\x12\n" +
 	"\x0eMAP_VERB_RANGE\x10\n" +
-	"*\xb4\x02\n" +
+	"*\xc8\x02\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCODE_GRANTED\x10\x01\x12\r\n" +
@@ -4576,7 +4580,8 @@ const file_coord_v1_session_proto_rawDesc = "" +
 	"CODE_ENDED\x10\r\x12\x0f\n" +
 	"\vCODE_CLOSED\x10\x0e\x12\x12\n" +
 	"\x0eCODE_CUT_SHORT\x10\x0f\x12\x11\n" +
-	"\rCODE_DEADLOCK\x10\x10*\xa4\x01\n" +
+	"\rCODE_DEADLOCK\x10\x10\x12\x12\n" +
+	"\x0eCODE_FORBIDDEN\x10\x11*\xa4\x01\n" +
 	"\vObjectState\x12\x1c\n" +
 	"\x18OBJECT_STATE_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bOBJECT_STATE_CHANNEL_CLOSED\x10\x01\x12\x1a\n" +
