@@ -8,7 +8,7 @@ import (
 )
 
 // Versions of the machine: what a cluster may use of it (SEMANTICS H2). The second has
-// Checkpoint, Verdict and the restores, and snapshots that name their version.
+// Checkpoint, Verdict, the restores and DoRefuse, and snapshots that name their version.
 const (
 	firstVersion = 1 // of a cluster in whose log is no Upgrade
 

@@ -122,6 +122,12 @@ func (t *table) byToken(h hash) (string, error) {
 	return found.principal, nil
 }
 
+// Knows says whether the file has a principal.
+func (r *Rights) Knows(principal string) bool {
+	_, ok := r.table().principals[principal]
+	return ok
+}
+
 // Decide says whether a principal may do something to a resource, and if not why.
 func (r *Rights) Decide(principal string, v Verb, on Resource) (allowed bool, why string) {
 	of, ok := r.table().principals[principal]

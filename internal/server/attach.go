@@ -141,6 +141,8 @@ func (a *attachment) attach() error {
 	if err != nil {
 		return err
 	}
+	ctx := a.grpc.Context()
+	attach.Secret, attach.ReplacesSecret = bind(ctx, attach.Secret), bind(ctx, attach.ReplacesSecret)
 	if err := a.register(attachKey{attach.Instance, attach.Epoch}); err != nil {
 		return err
 	}
@@ -149,7 +151,7 @@ func (a *attachment) attach() error {
 	if attach.Session != 0 || attach.Replaces != 0 {
 		urgency = raftstore.Urgent
 	}
-	a.submit(attach, urgency)
+	a.submit(attach, urgency, func(index uint64) { a.opened(attach, index) })
 	select {
 	case <-a.bound:
 		return nil
@@ -193,8 +195,12 @@ func (a *attachment) readFrame() error {
 	if err != nil {
 		return err
 	}
+	asker := askerOf(a.grpc.Context())
+	allowed := a.server.permitOps(asker, frame)
 	a.server.renewals.ride()
-	a.submit(frame, urgencyOf(frame))
+	a.submit(frame, urgencyOf(frame), func(index uint64) {
+		a.server.recordAllowed(asker, coordv1.SessionService_Attach_FullMethodName, allowed, "", index)
+	})
 	return nil
 }
 
@@ -210,14 +216,29 @@ func (a *attachment) source(c machine.Command) raftstore.Source {
 	return raftstore.Source(attach.Instance)
 }
 
-func (a *attachment) submit(c machine.Command, u raftstore.Urgency) {
+// opened records an Attach that opened a session, once it is applied.
+func (a *attachment) opened(attach *machine.Attach, index uint64) {
+	select {
+	case <-a.bound:
+	default:
+		return // it was refused
+	}
+	if attach.Session == 0 {
+		a.server.recordOpening(askerOf(a.grpc.Context()), coordv1.SessionService_Attach_FullMethodName, a.session, index)
+	}
+}
+
+// submit hands a command to the log, and has applied called once that is applied.
+func (a *attachment) submit(c machine.Command, u raftstore.Urgency, applied func(index uint64)) {
 	data := machine.AppendCommand(make([]byte, 0, sizeHint(c)), c)
 	a.window.take(len(data))
-	a.server.cfg.Log.Submit(data, a.source(c), u, func(_ uint64, _ any, err error) {
+	a.server.cfg.Log.Submit(data, a.source(c), u, func(index uint64, _ any, err error) {
 		a.window.release(len(data))
 		if err != nil {
 			a.cut(func() error { return streamError(a.server.leaderHint(), err) })
+			return
 		}
+		applied(index)
 	}, tracesOf(c)...)
 }
 

@@ -37,6 +37,7 @@ func (s *Server) expect(ctx context.Context, what string, c *machine.Call, to ..
 // call makes a call of a session without a stream and waits for what becomes of it, or
 // until ctx ends; then the call goes on by itself.
 func (s *Server) call(ctx context.Context, what string, c *machine.Call) (outcome, error) {
+	c.Secret = bind(ctx, c.Secret)
 	term := s.leading()
 	if term == 0 {
 		return outcome{}, errNoLeader(what, s.leaderHint())
@@ -52,7 +53,7 @@ func (s *Server) call(ctx context.Context, what string, c *machine.Call) (outcom
 		}
 		defer hub.forget(w)
 	}
-	s.submit(what, c, w)
+	s.submit(ctx, what, c, w)
 	select {
 	case a := <-w.told:
 		if a.err != nil {
@@ -81,10 +82,11 @@ func answeredAtOnce(do machine.Do) bool { return do == machine.DoEnd || do == ma
 
 // submit hands a call to the log and tells w if it is refused there, or answered at once.
 // The hub tells the rest, before that.
-func (s *Server) submit(what string, c *machine.Call, w *caller) {
+func (s *Server) submit(ctx context.Context, what string, c *machine.Call, w *caller) {
 	s.renewals.ride()
 	data := machine.AppendCommand(nil, c)
-	s.cfg.Log.Submit(data, raftstore.Source(c.Session), urgencyOfOp(&c.Op), func(_ uint64, result any, err error) {
+	s.cfg.Log.Submit(data, raftstore.Source(c.Session), urgencyOfOp(&c.Op), func(index uint64, result any, err error) {
+		noteIndex(ctx, index)
 		called, _ := result.(machine.Called)
 		switch {
 		case err != nil:

@@ -211,6 +211,7 @@ func (f *forwarder) outgoing(ctx context.Context) context.Context {
 	for _, key := range f.cfg.Propagator.Fields() {
 		out.Delete(key)
 	}
+	f.passOn(ctx, out)
 	return metadata.NewOutgoingContext(ctx, out)
 }
 

@@ -174,10 +174,14 @@ func (s *Server) target(ctx context.Context, method string) (string, error) {
 	return leader, nil
 }
 
-// unary is the interceptor that passes unary calls on.
+// unary is the interceptor that lets unary calls in, and passes them on.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, row, err := s.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
 	if stale(req) {
-		return handler(ctx, req)
+		return s.serve(ctx, req, info.FullMethod, row, handler)
 	}
 	leave, err := enter(ctx, req)
 	if err != nil {
@@ -189,24 +193,29 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, err
 	}
 	if leader == "" {
-		return handler(ctx, req)
+		return s.serve(ctx, req, info.FullMethod, row, handler)
 	}
 	return s.forward.unary(ctx, leader, info.FullMethod, req)
 }
 
-// stream is the interceptor that passes streams on.
+// stream is the interceptor that lets streams in, and passes them on.
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	leader, err := s.target(ss.Context(), info.FullMethod)
+	ctx, row, err := s.admit(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	g := &guarded{ServerStream: ss, ctx: ctx, server: s, method: info.FullMethod}
+	leader, err := s.target(ctx, info.FullMethod)
 	if err != nil {
 		return err
 	}
 	switch {
 	case local(info.FullMethod):
-		return s.attend(srv, ss, handler)
+		return s.serveStream(g, row, func(ss grpc.ServerStream) error { return s.attend(srv, ss, handler) })
 	case leader == "":
-		return handler(srv, ss)
+		return s.serveStream(g, row, func(ss grpc.ServerStream) error { return handler(srv, ss) })
 	}
-	return s.forward.stream(ss, leader, info)
+	return s.forward.stream(g, leader, info)
 }
 
 // attend serves a stream of this node until Stop drains: a watch of health has no other

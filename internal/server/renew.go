@@ -34,7 +34,7 @@ func (s *sessions) Renew(ctx context.Context, req *coordv1.RenewRequest) (*coord
 			map[string]string{metaLimit: "leases"})
 	}
 	out := &coordv1.RenewResponse{Renewals: make([]coordv1.Renewal, len(leases))}
-	checked := s.check(leases, out.Renewals)
+	checked := s.check(ctx, leases, out.Renewals)
 	if len(checked.sessions) == 0 {
 		return out, nil
 	}
@@ -49,7 +49,7 @@ func (s *sessions) Renew(ctx context.Context, req *coordv1.RenewRequest) (*coord
 	for _, at := range checked.unknown {
 		unknown = append(unknown, leases[at])
 	}
-	for i, p := range s.proofs(unknown) {
+	for i, p := range s.proofs(ctx, unknown) {
 		if !p.proven {
 			out.Renewals[checked.unknown[i]] = coordv1.Renewal_RENEWAL_OVER
 		}
@@ -67,9 +67,9 @@ type checked struct {
 
 // check answers the leases of others with over: an id is never used twice, so that a
 // wrong secret stays wrong.
-func (s *sessions) check(leases []*coordv1.Lease, out []coordv1.Renewal) checked {
+func (s *sessions) check(ctx context.Context, leases []*coordv1.Lease, out []coordv1.Renewal) checked {
 	c := checked{wait: gatherLimit}
-	for i, p := range s.proofs(leases) {
+	for i, p := range s.proofs(ctx, leases) {
 		id := park.SessionID(leases[i].GetSessionId())
 		if p.known && !p.proven || id == 0 {
 			out[i] = coordv1.Renewal_RENEWAL_OVER
@@ -95,10 +95,10 @@ type proof struct {
 
 // proofs compares the secrets of a call with the machine's, which is asked for all at once:
 // it may be busy with entry after entry.
-func (s *sessions) proofs(leases []*coordv1.Lease) []proof {
+func (s *sessions) proofs(ctx context.Context, leases []*coordv1.Lease) []proof {
 	given := make([]machine.Secret, len(leases))
 	for i, l := range leases {
-		given[i] = secretOf(l.GetSecret())
+		given[i] = bind(ctx, secretOf(l.GetSecret()))
 	}
 	proofs := make([]proof, len(leases))
 	s.cfg.Replica.leases(func(of func(park.SessionID) (machine.Secret, int64, bool)) {

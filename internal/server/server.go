@@ -24,6 +24,8 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	coordv1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/audit"
+	"coordd.dev/internal/rights"
 	"coordd.dev/internal/telemetry"
 	"coordd.dev/raftstore"
 )
@@ -57,6 +59,11 @@ type Config struct {
 	NodeName  string // for people; default NodeID
 	ClusterID string // founded if there is none; another one is fatal
 	Version   string // for people
+
+	// Rights say who may do what; nil allows everything to everybody.
+	Rights *rights.Rights
+	// Audit is where decisions are recorded; nil is nowhere.
+	Audit *audit.Log
 
 	// Locate returns where clients reach a node of the configuration; of this node at once.
 	Locate func(ctx context.Context, nodeID string) (clientAddr string, err error)
@@ -126,8 +133,9 @@ type Server struct {
 	leader    *leader
 	forward   *forwarder
 	renewals  *gatherer
-	founding  atomic.Bool   // the Bootstrap is in the log, its outcome is not known
-	saves     chan struct{} // has a token for each backup that is being taken
+	methods   map[string]row // what each method needs; never changed
+	founding  atomic.Bool    // the Bootstrap is in the log, its outcome is not known
+	saves     chan struct{}  // has a token for each backup that is being taken
 
 	cancel   context.CancelFunc
 	changed  chan struct{}  // of one: the steward is to look at the members now
@@ -151,6 +159,7 @@ func New(cfg Config) (*Server, error) {
 		renewals: &gatherer{log: cfg.Log},
 		changed:  make(chan struct{}, 1),
 		saves:    make(chan struct{}, maxSaves),
+		methods:  methodTable(),
 		stopping: make(chan struct{}),
 		draining: make(chan struct{}),
 	}

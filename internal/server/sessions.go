@@ -66,7 +66,7 @@ func (s *sessions) OpenSession(ctx context.Context, req *coordv1.OpenSessionRequ
 	secret := make([]byte, secretLen)
 	_, _ = rand.Read(secret) // never fails
 	const next = "open another: one that was opened expires"
-	result, err := s.propose(ctx, what, next, &machine.Open{Secret: secretOf(secret), TTL: ttl, Who: who})
+	result, err := s.propose(ctx, what, next, &machine.Open{Secret: bind(ctx, secretOf(secret)), TTL: ttl, Who: who})
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,8 @@ func (s *sessions) CancelCall(ctx context.Context, req *coordv1.CancelCallReques
 // propose returns the result of a command that changes something and has no request id; next
 // is what to do if its outcome is unknown.
 func (s *Server) propose(ctx context.Context, what, next string, c machine.Command) (any, error) {
-	_, result, err := s.cfg.Log.Propose(ctx, machine.AppendCommand(nil, c))
+	index, result, err := s.cfg.Log.Propose(ctx, machine.AppendCommand(nil, c))
+	noteIndex(ctx, index)
 	if err != nil {
 		return nil, proposalError(ctx, what, next, s.leaderHint(), err)
 	}
