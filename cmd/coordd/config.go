@@ -45,6 +45,10 @@ type Config struct {
 	ClientCertAuth                               bool
 	PeerCertFile, PeerKeyFile, PeerTrustedCAFile string
 
+	CredentialsFile string // empty: everybody may do everything
+	AuditLog        string // a file, or "stderr"; empty: none
+	AuditAll        bool
+
 	Pprof               bool
 	InsecureAllowRemote bool
 }
@@ -99,6 +103,9 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.String("config", "", "JSON `file` with settings")
 	f.StringVar(&c.LogFormat, "log-format", "text", "`text|json`")
 	f.Var(&levelFlag{&c.LogLevel}, "log-level", "`debug|info|warn|error`")
+	f.StringVar(&c.CredentialsFile, "credentials-file", "", "JSON `file` that says who may do what, read anew when it changes; without it everybody may do everything")
+	f.StringVar(&c.AuditLog, "audit-log", "", "write refusals, changes by administrators and openings of sessions to this `file`, or to stderr; opened anew on SIGHUP")
+	f.BoolVar(&c.AuditAll, "audit-all", false, "write allowed reads and acquisitions to the audit log too")
 	f.BoolVar(&c.Pprof, "pprof", false, "serve /debug/pprof on the admin address")
 	f.BoolVar(&c.InsecureAllowRemote, "insecure-allow-remote", false, "listen beyond loopback without TLS")
 }
@@ -155,6 +162,9 @@ func (c *Config) validate() error {
 	}
 	if c.SnapshotInterval != 0 && c.SnapshotInterval < minSnapshotInterval {
 		fault("--snapshot-interval %v: must be at least %v", c.SnapshotInterval, minSnapshotInterval)
+	}
+	if c.AuditAll && c.AuditLog == "" {
+		fault("--audit-all: there is no audit log; say --audit-log too")
 	}
 	if c.BootstrapExpect < 0 {
 		fault("--bootstrap-expect %d: must not be negative", c.BootstrapExpect)

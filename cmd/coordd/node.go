@@ -92,6 +92,11 @@ func (n *node) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer telemetry.close()
+	gates, err := n.openGates()
+	if err != nil {
+		return err
+	}
+	defer undo("audit log", gates.close)
 	api, err := gateway.New()
 	if err != nil {
 		return err
@@ -126,6 +131,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	srv, err := server.New(server.Config{
 		Replica: replica, Log: log,
 		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
+		Rights: gates.rights, Audit: gates.audit,
 		Locate: mux.Locate, Dial: mux.DialCalls, Ask: ask(mux), Heard: mux.Heard,
 		TLS: n.tls.client, Logger: n.logger,
 		TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters, Propagator: telemetry.propagator,

@@ -8,16 +8,19 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"net/url"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/gateway/coordv1"
+	"coordd.dev/internal/rights"
 )
 
 // pipeBytes is the buffer of the connection in memory, each way.
@@ -126,12 +129,33 @@ func newMux() *runtime.ServeMux {
 			UnmarshalOptions: protojson.UnmarshalOptions{DiscardUnknown: false},
 		}}),
 		runtime.WithIncomingHeaderMatcher(passedOn),
+		runtime.WithMetadata(certificate),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithDisablePathLengthFallback(), // which takes a POST for a GET
 		runtime.WithErrorHandler(writeError),
 		runtime.WithRoutingErrorHandler(writeRoutingError),
 	)
 }
+
+// certificate tells the server whose certificate came with the request, if it was verified.
+// An Authorization header goes on by itself. No header can say what is said here: passedOn
+// lets none through.
+func certificate(_ context.Context, r *http.Request) metadata.MD {
+	if r.TLS == nil {
+		return nil
+	}
+	name, err := rights.FromTLS(r.TLS.VerifiedChains)
+	switch {
+	case err != nil:
+		name = "" // nobody's: it must not pass for none
+	case name == "":
+		return nil
+	}
+	return metadata.Pairs(certificateKey, url.PathEscape(name))
+}
+
+// certificateKey is internal/server's.
+const certificateKey = "coordd-certificate"
 
 // passedOn names the headers that go on with a call, as its metadata.
 func passedOn(header string) (key string, ok bool) {

@@ -14,6 +14,9 @@ const (
 
 	// Version is the highest that this build knows.
 	Version = 2
+
+	// VersionOfRefuse is the first that knows DoRefuse.
+	VersionOfRefuse = 2
 )
 
 // MaxHashes bounds a Verdict: more nodes than anybody runs.

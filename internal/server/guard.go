@@ -153,7 +153,7 @@ func (s *Server) permitOps(a *asker, f *machine.Frame) (allowed []need) {
 		needs := needsOf(room[:0], op)
 		if n, why := s.lacking(a, needs); why != "" {
 			s.record(a, coordv1.SessionService_Attach_FullMethodName, *n, audit.Refused, why, 0)
-			*op = machine.Op{Seq: op.Seq, Do: machine.DoRefuse}
+			*op = s.refusing(op.Seq)
 			continue
 		}
 		if s.cfg.Audit == nil {
@@ -166,6 +166,15 @@ func (s *Server) permitOps(a *asker, f *machine.Frame) (allowed []need) {
 		}
 	}
 	return allowed
+}
+
+// refusing is the op that takes the place of one that is refused. Where nodes are not all of a
+// version that knows it, it is one that gets INVALID.
+func (s *Server) refusing(seq park.Seq) machine.Op {
+	if s.cfg.Replica.version() < machine.VersionOfRefuse {
+		return machine.Op{Seq: seq, Do: machine.DoResize}
+	}
+	return machine.Op{Seq: seq, Do: machine.DoRefuse}
 }
 
 // A guarded is a stream whose client is looked at again with each message: its token may expire

@@ -22,14 +22,10 @@ const (
 	principalKey   = "coordd-principal" // whose call another node has passed on
 	addressKey     = "coordd-address"   // where that client is
 	nodeKey        = "coordd-node"      // and that node
-	certificateKey = "coordd-certificate"
+	certificateKey = "coordd-certificate" // the name in the verified certificate of an HTTP client
 	browserKey     = "x-forwarded-for"
 	tokenKey       = "authorization"
 )
-
-// CertificateKey is the metadata in which a gateway has the name that is in its client's
-// verified certificate. It is believed on connections of Shared only.
-const CertificateKey = certificateKey
 
 // An asker is who makes a call, and what is told of that call.
 type asker struct {
@@ -147,7 +143,11 @@ func (s *Server) byToken(a *asker, values []string) error {
 // clients have shown theirs to the gateway.
 func certificateOf(ctx context.Context, p *peer.Peer, shared bool) (string, error) {
 	if v := metadata.ValueFromIncomingContext(ctx, certificateKey); shared && len(v) == 1 {
-		return url.PathUnescape(v[0])
+		name, err := url.PathUnescape(v[0])
+		if err != nil || name == "" {
+			return "", errors.New("the certificate has no one name")
+		}
+		return name, nil
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok {
