@@ -60,7 +60,7 @@ func (n network) link(addr string) (*link, error) {
 		creds = credentials.NewTLS(n.tls)
 	}
 	l := &link{addr: addr}
-	cc, err := grpc.NewClient("passthrough:///"+addr,
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			conn, err := n.dial(ctx, addr)
@@ -78,7 +78,11 @@ func (n network) link(addr string) (*link, error) {
 		// OpenTelemetry's global providers: the program's, which knows nothing of this one.
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
 		grpc.WithStatsHandler(&l.ear),
-	)
+	}
+	if n.token != nil {
+		options = append(options, grpc.WithPerRPCCredentials(n.token))
+	}
+	cc, err := grpc.NewClient("passthrough:///"+addr, options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)
 	}

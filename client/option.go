@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"google.golang.org/grpc/credentials"
 )
 
 // Limits of the cluster, checked here too so that the error can say what is wrong.
@@ -56,8 +58,11 @@ type config struct {
 type network struct {
 	tls      *tls.Config
 	insecure bool
-	dial     func(ctx context.Context, addr string) (net.Conn, error)
-	logger   *slog.Logger
+	// credentials is the path of a token's file, "" without; token reads it.
+	credentials string
+	token       credentials.PerRPCCredentials
+	dial        func(ctx context.Context, addr string) (net.Conn, error)
+	logger      *slog.Logger
 }
 
 type handleConfig struct {

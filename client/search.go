@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,7 +31,8 @@ type finder struct {
 	repeats int    // further ones
 	via     *probe // passes calls on to the leader
 	faults  map[string]string
-	heard   bool // of any coordd
+	heard   bool  // of any coordd
+	refused error // by a node that does not know who asks
 }
 
 // find returns a link to the leader. If the leader cannot be reached from here, which
@@ -117,6 +119,9 @@ func (f *finder) await(ctx context.Context) *link {
 			f.faults[p.addr] = p.err.Error()
 		case p.err != nil:
 			f.faults[p.addr] = p.link.fault(p.err)
+			if r := refusedBy(p.err); errors.Is(r, ErrForbidden) {
+				f.refused = fmt.Errorf("%s: %w: %w", p.addr, ErrForbidden, r)
+			}
 			p.link.close()
 		case p.status.GetLeading() && p.status.GetClusterId() != "":
 			p.link.cluster = p.status.GetClusterId()
@@ -175,7 +180,12 @@ func (f *finder) drain() {
 	}
 }
 
+// err is why there is no link. That who asks is not known is no outage: it is the same
+// everywhere, and until somebody changes it.
 func (f *finder) err() error {
+	if f.refused != nil {
+		return f.refused
+	}
 	e := &unreachable{answered: f.heard}
 	for _, addr := range f.conn.endpoints {
 		if why := f.faults[addr]; why != "" {

@@ -74,6 +74,9 @@ func (k *courier) serve(ctx context.Context) (useful bool, err error) {
 		if u, ok := errors.AsType[*unreachable](err); ok && u.mistrusted() {
 			k.opened(err)
 		}
+		if errors.Is(err, ErrForbidden) {
+			k.opened(fmt.Errorf("open a session: %w", err))
+		}
 		return false, err
 	}
 	if err := k.conn.queue(ctx); err != nil {
@@ -275,7 +278,7 @@ func (k *courier) streamEnded(ctx context.Context, l *link, session uint64, err 
 		k.conn.left(l, r)
 	case r.aboutTheStream() && ctx.Err() == nil:
 		k.conn.suspect(l)
-	case r.reason == coordv1.Reason_REASON_INVALID:
+	case r.reason == coordv1.Reason_REASON_INVALID, errors.Is(r, ErrForbidden):
 		k.opened(fmt.Errorf("open a session: %w", r))
 	}
 	k.tried(r)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -36,22 +35,6 @@ func endpoints(target string) ([]string, error) {
 		faults = append(faults, fmt.Errorf("%w: %d endpoints, more than %d", ErrInvalid, len(addrs), maxEndpoints))
 	}
 	return addrs, errors.Join(faults...)
-}
-
-// permits refuses plain text to an address beyond loopback. It is asked for a leader's
-// address too, which a node, not the user, has named.
-func (n network) permits(addr string) error {
-	if n.tls != nil || n.insecure {
-		return nil
-	}
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%w: endpoint %q is not host:port", ErrInvalid, addr)
-	}
-	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("%w: %s is not on loopback: it needs WithTLS, or WithInsecure for plain text", ErrInvalid, addr)
 }
 
 // checkName refuses what no object can be called.

@@ -36,8 +36,14 @@ func (a *app) dial(endpoint string) (*grpc.ClientConn, error) {
 	if a.secured.conf != nil {
 		creds = credentials.NewTLS(a.secured.conf)
 	}
-	return grpc.NewClient("passthrough:///"+endpoint, grpc.WithTransportCredentials(creds),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32))) // a list of many sessions
+	options, err := a.withToken([]grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)), // a list of many sessions
+	})
+	if err != nil {
+		return nil, err
+	}
+	return grpc.NewClient("passthrough:///"+endpoint, options...)
 }
 
 // Nodes are the endpoints of one invocation. A connection to one is made when it is
@@ -195,6 +201,9 @@ func reason(err error) coordv1.Reason {
 
 // callError gives a failed call its words and its exit code.
 func callError(what, targets string, err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f // it was not even made
+	}
 	s := status.Convert(err)
 	message := clean(s.Message()) // it may name what anybody could choose
 	f := &failure{what: what, why: message, code: exitFailed}

@@ -24,7 +24,7 @@ func (a *app) targets() ([]string, error) {
 	var out []string
 	for endpoint := range strings.SplitSeq(list, ",") {
 		endpoint = strings.TrimSpace(endpoint)
-		if err := checkEndpoint(endpoint, a.insecure || a.secured.conf != nil); err != nil {
+		if err := checkEndpoint(endpoint, a.insecure || a.secured.conf != nil, a.tokenPath() != "" && a.secured.conf == nil); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", from, show(endpoint), err)
 		}
 		out = append(out, endpoint)
@@ -32,8 +32,9 @@ func (a *app) targets() ([]string, error) {
 	return out, nil
 }
 
-// checkEndpoint wants one on loopback, unless it may be anywhere.
-func checkEndpoint(endpoint string, anywhere bool) error {
+// checkEndpoint wants one on loopback, unless it may be anywhere, which with a token in plain
+// text none may.
+func checkEndpoint(endpoint string, anywhere, token bool) error {
 	host, port, err := net.SplitHostPort(endpoint)
 	if err != nil || host == "" || strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == '/' || r == 0x7f }) {
 		return errors.New("not host:port")
@@ -43,6 +44,9 @@ func checkEndpoint(endpoint string, anywhere bool) error {
 	}
 	if !anywhere && !loopback(host) {
 		return errors.New("it is beyond loopback, and there is no TLS: give --cacert, or --insecure-allow-remote in a network you trust")
+	}
+	if token && !loopback(host) {
+		return errors.New("a token goes over TLS, or to loopback")
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ const (
 	envElement   = "COORD_ELEMENT"
 	envAttempt   = "COORD_ATTEMPT"
 	envEndpoints = "COORD_ENDPOINTS"
+	envTokenFile = "COORD_TOKEN_FILE"
 )
 
 // childEnv is the environment of the command. What outer runs left is taken out, so

@@ -54,6 +54,7 @@ type app struct {
 	timeout   duration
 	insecure  bool
 	secured   transport
+	tokenFile string
 }
 
 func (a *app) root() *cobra.Command {
@@ -88,6 +89,7 @@ not found. Those of the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 
 	flags.Var(&a.timeout, "timeout", "how long the cluster may take to answer; what runs a command gives it 10s")
 	a.secured.flags(flags)
 	flags.BoolVar(&a.insecure, "insecure-allow-remote", false, "allow plain text beyond loopback")
+	flags.StringVar(&a.tokenFile, "token-file", "", "`file` with the token that says who this is (default $COORD_TOKEN_FILE)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		_, wide := cmd.Annotations[hasWide]
 		_, drawn := cmd.Annotations[hasDot]
@@ -103,7 +105,7 @@ not found. Those of the other commands: 0 ok, 1 failed, 2 usage, 3 not found, 4 
 	root.AddCommand(a.lockCommand(), a.semCommand(), a.electCommand(),
 		a.sendCommand(), a.recvCommand(), a.closeCommand(), a.waitGroupCommand(), a.mapCommand(), a.deleteCommand(),
 		a.getCommand(), a.describeCommand(), a.explainCommand(), a.statusCommand(), a.sessionCommand(),
-		a.memberCommand(), a.snapshotCommand(), a.certCommand(), a.versionCommand())
+		a.memberCommand(), a.snapshotCommand(), a.certCommand(), a.tokenCommand(), a.versionCommand())
 	return root
 }
 

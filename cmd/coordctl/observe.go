@@ -92,8 +92,8 @@ func (w *watcher) connect(ctx context.Context, limit time.Duration) (*client.Cli
 		fmt.Fprintf(w.stderr, "coordctl: no answer from %s yet; trying for %s\n", strings.Join(w.targets, ","), short(limit))
 	})
 	defer hush()
-	opts := append(w.netOptions(), client.WithName("coordctl elect --observe"), client.WithLogger(slog.New(reachLog{w})))
-	c, err := client.Dial(ctx, strings.Join(w.targets, ","), opts...)
+	c, err := client.Dial(ctx, strings.Join(w.targets, ","),
+		w.dialOptions("coordctl elect --observe", client.WithLogger(slog.New(reachLog{w})))...)
 	if err != nil {
 		return nil, dialError(w.title(), w.targets, err, limit, exitUnavailable)
 	}

@@ -84,6 +84,9 @@ func (a *app) status(ctx context.Context) error {
 	}
 	if !answered {
 		fail := callError("status", strings.Join(targets, ","), errs[0])
+		if reason(errs[0]) == coordv1.Reason_REASON_UNAUTHENTICATED {
+			return fail
+		}
 		fail.code = exitUnavailable // whatever it is that does not answer as a node does
 		return fail
 	}

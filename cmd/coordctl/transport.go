@@ -67,14 +67,17 @@ func (a *app) secure(cmd *cobra.Command) error {
 }
 
 // netOptions are how the client speaks to nodes.
-func (a *app) netOptions() []client.Option {
+func (a *app) netOptions() (options []client.Option) {
 	switch {
 	case a.secured.conf != nil:
-		return []client.Option{client.WithTLS(a.secured.conf)}
+		options = append(options, client.WithTLS(a.secured.conf))
 	case a.insecure:
-		return []client.Option{client.WithInsecure()}
+		options = append(options, client.WithInsecure())
 	}
-	return nil
+	if path := a.tokenPath(); path != "" {
+		options = append(options, client.WithCredentialsFile(path))
+	}
+	return options
 }
 
 // netFlags are those that another command line must have to speak in the same way, but for
@@ -85,6 +88,7 @@ func (a *app) netFlags() (line string) {
 		{"--cert", a.secured.files.Cert, a.getenv(envCert)},
 		{"--key", a.secured.files.Key, a.getenv(envKey)},
 		{"--server-name", a.secured.serverName, ""},
+		{"--token-file", a.tokenFile, ""},
 	} {
 		if f.value != f.env {
 			line += f.flag + " " + wholly(f.value) + " "

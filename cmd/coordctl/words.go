@@ -28,6 +28,9 @@ func (t *attempt) failed(why, next string, code int) *failure {
 // it, the client says best, if it had the time to find out.
 func dialError(title string, targets []string, err error, limit time.Duration, code int) *failure {
 	said := err.Error()
+	if errors.Is(err, client.ErrForbidden) && code == exitUnavailable {
+		code = exitRefused
+	}
 	switch {
 	case !errors.Is(err, client.ErrUnavailable):
 		return &failure{what: title, why: said, code: code}
