@@ -19,9 +19,9 @@ import (
 
 // Keys of metadata. The first three are believed of other nodes only, the next two of the gateway.
 const (
-	principalKey   = "coordd-principal" // whose call another node has passed on
-	addressKey     = "coordd-address"   // where that client is
-	nodeKey        = "coordd-node"      // and that node
+	principalKey   = "coordd-principal"   // whose call another node has passed on
+	addressKey     = "coordd-address"     // where that client is
+	nodeKey        = "coordd-node"        // and that node
 	certificateKey = "coordd-certificate" // the name in the verified certificate of an HTTP client
 	browserKey     = "x-forwarded-for"
 	tokenKey       = "authorization"
