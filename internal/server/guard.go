@@ -171,7 +171,7 @@ func (s *Server) permitOps(a *asker, f *machine.Frame) (allowed []need) {
 // refusing is the op that takes the place of one that is refused. Where nodes are not all of a
 // version that knows it, it is one that gets INVALID.
 func (s *Server) refusing(seq park.Seq) machine.Op {
-	if s.cfg.Replica.version() < machine.VersionOfRefuse {
+	if s.cfg.Replica.State().Version < machine.VersionOfRefuse {
 		return machine.Op{Seq: seq, Do: machine.DoResize}
 	}
 	return machine.Op{Seq: seq, Do: machine.DoRefuse}

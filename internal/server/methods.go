@@ -3,7 +3,7 @@ package server
 import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" //nolint:staticcheck // clients ask for it still
+	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" // clients ask for it still
 
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/park"

@@ -295,13 +295,6 @@ func (r *Replica) ended(c *keptChange) time.Time {
 // clusterID is "" until the cluster is founded.
 func (r *Replica) clusterID() string { return r.state.Load().Cluster }
 
-// version is that of the machine which the cluster may use.
-func (r *Replica) version() uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.machine.Version()
-}
-
 // leases calls f with what is needed to check the renewals of sessions, all of one instant.
 func (r *Replica) leases(f func(of func(park.SessionID) (secret machine.Secret, ttl int64, ok bool))) {
 	r.mu.Lock()
