@@ -37,7 +37,12 @@
 //  11. A backup is what the state is after a command of its own. A restore is decided by one
 //     command (SEMANTICS C1): whatever fails before it has changed nothing. A replaced state
 //     is not told as changes: journals begin anew, as after a snapshot.
-//  12. Every goroutine ends with its stream or with Stop, which waits for it.
+//  12. Every method has a row in methods.go, and every op its needs in needs.go; what has none
+//     is refused. Who calls is found out where the client is connected, and what it may
+//     do where the call is served. Nothing of an op that is refused is in the log.
+//  13. Whose call it is only another node may say, on a connection that is Passed.
+//  14. A session's secret is bound to the principal that opened it before the log has it.
+//  15. Every goroutine ends with its stream or with Stop, which waits for it.
 //
 // Where time is: Replica notes when the next thing falls due by the local clock, and the
 // server ticks the log then (SEMANTICS A2). Renewals wait up to 100 ms for company. No
