@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -146,8 +147,9 @@ type repeat struct {
 type writer struct {
 	log     *Log
 	out     io.Writer
-	file    *os.File // out, unless that is stderr
-	repeats map[Entry]*repeat
+	file    *os.File          // out, unless that is stderr
+	repeats map[Entry]*repeat // by what they have in common; the address without its port
+	others  int64             // refusals while there were as many as may be
 
 	complained time.Time // when it was last said that lines are lost
 	lost       int64     // since then
@@ -204,13 +206,19 @@ func (w *writer) open() error {
 // take writes an entry, unless it is one like another.
 func (w *writer) take(q queued) {
 	if q.Decision != Allowed {
-		switch r := w.repeats[q.Entry]; {
+		key := q.Entry
+		if host, _, err := net.SplitHostPort(key.Address); err == nil {
+			key.Address = host // another connection is no other refusal
+		}
+		switch r := w.repeats[key]; {
 		case r != nil:
 			r.more++
 			return
-		case len(w.repeats) < maxRepeats:
-			w.repeats[q.Entry] = &repeat{until: q.at.Add(window)}
+		case len(w.repeats) == maxRepeats:
+			w.others++
+			return
 		}
+		w.repeats[key] = &repeat{until: q.at.Add(window)}
 	}
 	w.write(written{Time: stamp(q.at), Entry: q.Entry})
 }
@@ -227,6 +235,10 @@ func (w *writer) flush(now time.Time) {
 		if r.more > 0 {
 			w.write(written{Time: stamp(now), Entry: e, Count: r.more})
 		}
+	}
+	if w.others > 0 {
+		w.write(written{Time: stamp(now), Entry: Entry{Method: "audit", Decision: Refused, Reason: "more different ones than are counted"}, Count: w.others})
+		w.others = 0
 	}
 	if n := w.log.dropped.Swap(0); n > 0 {
 		w.write(written{Time: stamp(now), Entry: Entry{Method: "audit", Reason: "more came than could be written"}, Count: n})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -43,8 +44,10 @@ func TestRepeatsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		l := open(t, &out, slog.New(slog.DiscardHandler))
-		for range 5 {
-			l.Record(refusal("a"))
+		for port := range 5 {
+			e := refusal("a")
+			e.Address = fmt.Sprintf("127.0.0.1:%d", port)
+			l.Record(e)
 		}
 		l.Record(refusal("b"))
 		for range 2 {
@@ -56,7 +59,7 @@ func TestRepeatsAreCounted(t *testing.T) {
 		}
 		time.Sleep(window + time.Second)
 		synctest.Wait()
-		if got := lines(t, out.Bytes()); len(got) != 5 || got[4].Count != 4 || got[4].Entry != refusal("a") {
+		if got := lines(t, out.Bytes()); len(got) != 5 || got[4].Count != 4 || got[4].Resource != "lock/a" || got[4].Address != "127.0.0.1" {
 			t.Errorf("after the window: %+v", got)
 		}
 		l.Record(refusal("a"))
@@ -68,6 +71,25 @@ func TestRepeatsAreCounted(t *testing.T) {
 		}
 		if err := l.Reopen(); err != nil {
 			t.Errorf("stderr: %v", err)
+		}
+	})
+}
+
+func TestManyDifferentRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := open(t, &out, slog.New(slog.DiscardHandler))
+		const more = 100
+		for n := range maxRepeats + more {
+			l.Record(refusal(fmt.Sprint(n)))
+			synctest.Wait()
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got := lines(t, out.Bytes())
+		if last := got[len(got)-1]; len(got) != maxRepeats+1 || last.Count != more {
+			t.Errorf("%d lines, the last %+v", len(got), last)
 		}
 	})
 }
