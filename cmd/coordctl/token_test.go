@@ -47,7 +47,7 @@ func TestTokenFileIsNeeded(t *testing.T) {
 	}{
 		{[]string{"--token-file", "/none", "get", "locks"}, nil, "open /none"},
 		{[]string{"get", "locks"}, []string{"COORD_TOKEN_FILE=/none"}, "open /none"},
-		{[]string{"--token-file", "/none", "--insecure", "--endpoints", "10.0.0.1:7600", "get", "locks"}, nil, "a token goes over TLS"},
+		{[]string{"--token-file", "/none", "--insecure-allow-remote", "--endpoints", "10.0.0.1:7600", "get", "locks"}, nil, "a token goes over TLS"},
 	} {
 		var out, errs bytes.Buffer
 		if code := run(t.Context(), c.args, nil, &out, &errs, c.environ); code != exitUsage || !strings.Contains(errs.String(), c.want) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,7 +43,7 @@ func open(t *testing.T, w io.Writer, logger *slog.Logger) *Log {
 
 func TestRepeatsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out book
 		l := open(t, &out, slog.New(slog.DiscardHandler))
 		for port := range 5 {
 			e := refusal("a")
@@ -77,7 +78,7 @@ func TestRepeatsAreCounted(t *testing.T) {
 
 func TestManyDifferentRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out book
 		l := open(t, &out, slog.New(slog.DiscardHandler))
 		const more = 100
 		for n := range maxRepeats + more {
@@ -92,6 +93,26 @@ func TestManyDifferentRefusals(t *testing.T) {
 			t.Errorf("%d lines, the last %+v", len(got), last)
 		}
 	})
+}
+
+// A book may be read while it is written.
+type book struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *book) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *book) Bytes() []byte { return []byte(b.String()) }
+
+func (b *book) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // stuck is a disk that hangs until it is let go.
@@ -136,7 +157,7 @@ func (f *full) Write([]byte) (int, error) {
 
 func TestAFullDiskIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log book
 		disk := &full{}
 		l := open(t, disk, slog.New(slog.NewTextHandler(&log, nil)))
 		for range 100 {

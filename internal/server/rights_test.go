@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,7 +39,7 @@ type guardedNode struct {
 	*node
 	path  string
 	audit *audit.Log
-	lines *bytes.Buffer
+	lines *book
 }
 
 func principalOf(name, rules string) string {
@@ -61,7 +62,7 @@ func (n *guardedNode) write(principals ...string) {
 // leadingFor is leading of a node with these principals; its cluster knows how to refuse.
 func leadingFor(t *testing.T, principals ...string) *guardedNode {
 	t.Helper()
-	n := &guardedNode{node: &node{t: t}, path: filepath.Join(t.TempDir(), "credentials.json"), lines: new(bytes.Buffer)}
+	n := &guardedNode{node: &node{t: t}, path: filepath.Join(t.TempDir(), "credentials.json"), lines: new(book)}
 	n.write(principals...)
 	quiet := slog.New(slog.DiscardHandler)
 	r, err := rights.Open(n.path, quiet)
@@ -103,6 +104,24 @@ func (n *guardedNode) recorded() (out []audit.Entry) {
 		out = append(out, e)
 	}
 	return out
+}
+
+// A book may be read while it is written.
+type book struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *book) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *book) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // bearing adds metadata to each call.
