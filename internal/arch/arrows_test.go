@@ -51,7 +51,7 @@ var arrows = map[string][]string{
 	"client/fence/grpcfence":        {"client", "client/fence/internal/carried"},
 	"client/fence/internal/carried": {"client"},
 	"client/protocodec":             {"client"},
-	"internal/gateway":              {"api/coord/v1", "internal/gateway/coordv1", "internal/rights"},
+	"internal/gateway":              {"api/coord/v1", "internal/certs", "internal/gateway/coordv1"},
 	"internal/gateway/coordv1":      {"api/coord/v1"},
 
 	"cmd/coordctl": {"api/coord/v1", "client", "internal/backup", "internal/certs", "internal/durable"},

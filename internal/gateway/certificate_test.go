@@ -40,5 +40,5 @@ func TestCertificate(t *testing.T) {
 }
 
 func verified(c *x509.Certificate) *tls.ConnectionState {
-	return &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{c}}}
+	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{c}, VerifiedChains: [][]*x509.Certificate{{c}}}
 }

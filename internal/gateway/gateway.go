@@ -19,8 +19,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	v1 "coordd.dev/api/coord/v1"
+	"coordd.dev/internal/certs"
 	"coordd.dev/internal/gateway/coordv1"
-	"coordd.dev/internal/rights"
 )
 
 // pipeBytes is the buffer of the connection in memory, each way.
@@ -141,15 +141,12 @@ func newMux() *runtime.ServeMux {
 // An Authorization header goes on by itself. No header can say what is said here: passedOn
 // lets none through.
 func certificate(_ context.Context, r *http.Request) metadata.MD {
-	if r.TLS == nil {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return nil
 	}
-	name, err := rights.FromTLS(r.TLS.VerifiedChains)
-	switch {
-	case err != nil:
+	name, err := certs.Principal(r.TLS)
+	if err != nil {
 		name = "" // nobody's: it must not pass for none
-	case name == "":
-		return nil
 	}
 	return metadata.Pairs(certificateKey, url.PathEscape(name))
 }

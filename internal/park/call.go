@@ -93,21 +93,21 @@ type Code uint8
 
 // See coord.v1.Code for what each one promises.
 const (
-	Granted  Code = iota + 1 // holds what it asked for
-	Done                     // took effect, left no hold
-	Busy                     // was to try only
-	Over                     // was applied before, its result is not kept
-	Invalid                  // an argument breaks a limit
-	Mismatch                 // the object was made otherwise
-	Limit                    // the machine has as many as it can
-	Full                     // the session has as many calls as it can
-	NotFound                 // no such object, session or hold
-	TimedOut                 // the wait limit passed
-	Recalled                 // not final: an operator wants the hold back
-	Revoked                  // taken away by an operator
-	Ended                    // the wait died with its session
-	Closed                   // the channel is closed: nothing was sent, or nothing more comes
-	CutShort                 // the wait group is at zero, and a session ended before its Done
-	Deadlock                 // it could never have proceeded
-	Forbidden                // who asks has no right to it
+	Granted   Code = iota + 1 // holds what it asked for
+	Done                      // took effect, left no hold
+	Busy                      // was to try only
+	Over                      // was applied before, its result is not kept
+	Invalid                   // an argument breaks a limit
+	Mismatch                  // the object was made otherwise
+	Limit                     // the machine has as many as it can
+	Full                      // the session has as many calls as it can
+	NotFound                  // no such object, session or hold
+	TimedOut                  // the wait limit passed
+	Recalled                  // not final: an operator wants the hold back
+	Revoked                   // taken away by an operator
+	Ended                     // the wait died with its session
+	Closed                    // the channel is closed: nothing was sent, or nothing more comes
+	CutShort                  // the wait group is at zero, and a session ended before its Done
+	Deadlock                  // it could never have proceeded
+	Forbidden                 // who asks has no right to it
 )

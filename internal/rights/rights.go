@@ -3,7 +3,6 @@ package rights
 import (
 	"bytes"
 	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -82,7 +81,7 @@ func (r *Rights) ByToken(secret string) (Identity, error) {
 	return id, nil
 }
 
-// ByCertificate says whose a verified certificate is, by its CertificateName.
+// ByCertificate says whose a verified certificate is, by the name in it.
 func (r *Rights) ByCertificate(name string) (Identity, error) {
 	principal, ok := r.table().certificates[name]
 	if !ok {
@@ -233,13 +232,4 @@ func (r *Rights) load() ([]byte, error) {
 	}
 	r.info, r.read, r.sum = info, read, sha256.Sum256(data.Bytes())
 	return data.Bytes(), nil
-}
-
-// FromTLS is the name in the certificate of a client whose chain was verified, "" if it
-// showed none.
-func FromTLS(chains [][]*x509.Certificate) (string, error) {
-	if len(chains) == 0 || len(chains[0]) == 0 {
-		return "", nil
-	}
-	return CertificateName(chains[0][0])
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
+	"coordd.dev/internal/certs"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/rights"
 )
@@ -150,10 +151,10 @@ func certificateOf(ctx context.Context, p *peer.Peer, shared bool) (string, erro
 		return name, nil
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok {
+	if !ok || len(info.State.VerifiedChains) == 0 {
 		return "", nil
 	}
-	return rights.FromTLS(info.State.VerifiedChains)
+	return certs.Principal(&info.State)
 }
 
 // passOn puts whose call it is into the metadata of one that is passed on, in the place of what
