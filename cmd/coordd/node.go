@@ -83,9 +83,7 @@ func (n *node) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer undo("identity", identity.Close)
-	n.logger.Info("coordd starts", "version", version, "name", n.cfg.Name, "node", identity.NodeID(),
-		"data", n.cfg.DataDir, "client", n.clientAddress, "peer", n.peerAddress, "admin", n.ports.admin.Addr(),
-		"tls", n.tls.client != nil, "peer_tls", n.tls.peer != nil)
+	n.announce(identity)
 
 	telemetry, err := openTelemetry(ctx, identity.NodeID(), n.logger)
 	if err != nil {
@@ -144,6 +142,13 @@ func (n *node) run(ctx context.Context) (err error) {
 	return n.serve(ctx, srv, log, identity, []net.Listener{
 		server.Bounded(n.ports.client, server.Bounds{Logger: n.logger}), server.Shared(api.Listener()), server.Passed(mux.Calls()),
 	})
+}
+
+// announce says what starts, and where.
+func (n *node) announce(identity *peer.Identity) {
+	n.logger.Info("coordd starts", "version", version, "name", n.cfg.Name, "node", identity.NodeID(),
+		"data", n.cfg.DataDir, "client", n.clientAddress, "peer", n.peerAddress, "admin", n.ports.admin.Addr(),
+		"tls", n.tls.client != nil, "peer_tls", n.tls.peer != nil)
 }
 
 // serve runs the server until it is told to stop or something ends it, and stops it.
