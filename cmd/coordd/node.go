@@ -106,7 +106,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	defer away()
 
 	replica := server.NewReplica()
-	mux := n.openPeerPort(identity, replica)
+	mux := n.openPeerPort(identity, replica, gates.audit)
 	defer undo("peer port", mux.Close)
 
 	bootstrap, err := n.form(ctx, identity, mux)

@@ -3,13 +3,14 @@ package main
 import (
 	"context"
 
+	"coordd.dev/internal/audit"
 	"coordd.dev/internal/peer"
 	"coordd.dev/internal/server"
 	"coordd.dev/raftstore"
 )
 
-// openPeerPort is where TLS goes: around the listener, and in Dial.
-func (n *node) openPeerPort(identity *peer.Identity, replica *server.Replica) *peer.Mux {
+// openPeerPort begins to serve the peer port; book has who is refused there.
+func (n *node) openPeerPort(identity *peer.Identity, replica *server.Replica, book *audit.Log) *peer.Mux {
 	return peer.NewMux(peer.MuxConfig{
 		Listener: n.ports.peer,
 		TLS:      n.tls.peer,
@@ -18,6 +19,7 @@ func (n *node) openPeerPort(identity *peer.Identity, replica *server.Replica) *p
 		Join:     n.join,
 		Self:     func() peer.Hello { return n.hello(replica) },
 		Members:  n.members,
+		Refused:  book.PeerRefused,
 		Logger:   n.logger,
 	})
 }
