@@ -62,8 +62,7 @@ Exit codes: 0 it has a vote; 5 the cluster refuses it, and says why; 6 no node a
 		Example: `  coordctl member add 10.0.0.4:7601`,
 		Args:    exactly(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := a.addMember(cmd.Context(), args[0], time.Duration(wait))
-			return err
+			return a.addMember(cmd.Context(), args[0], time.Duration(wait))
 		},
 	}
 	cmd.Flags().VarP(&wait, "wait", "w", "how long to wait for its vote; 0: not at all")
@@ -146,27 +145,27 @@ func (a *app) findMember(ctx context.Context, what, name string) (id, address st
 }
 
 // addMember adds the node at an address and waits for its vote.
-func (a *app) addMember(ctx context.Context, address string, wait time.Duration) (id string, err error) {
+func (a *app) addMember(ctx context.Context, address string, wait time.Duration) error {
 	what := "member add " + show(address)
 	var added *coordv1.Member
-	err = a.anyNode(ctx, what, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	err := a.anyNode(ctx, what, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		r, err := coordv1.NewClusterServiceClient(conn).AddMember(ctx, &coordv1.AddMemberRequest{PeerAddress: address})
 		added = r.GetMember()
 		return err
 	})
 	if err != nil {
-		return "", changing(err)
+		return changing(err)
 	}
-	id = added.GetId()
+	id := added.GetId()
 	if !added.GetVoter() {
 		fmt.Fprintf(a.stderr, "coordctl: %s: node %s is added and catches up\n", what, id)
 	}
 	if wait > 0 && !added.GetVoter() {
 		if err := a.awaitVote(ctx, what, id, wait); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return id, a.text("added " + id + " at " + added.GetPeerAddress() + "\n")
+	return a.text("added " + id + " at " + added.GetPeerAddress() + "\n")
 }
 
 // awaitVote returns once a member has a vote.
@@ -235,8 +234,7 @@ func (a *app) replaceMember(ctx context.Context, old, address string, wait time.
 	id, at, err := a.findMember(ctx, what, old)
 	if f, ok := errors.AsType[*failure](err); ok && f.code == exitNotFound {
 		// A first try may have come so far; the rest of it is to add.
-		_, err = a.addMember(ctx, address, wait)
-		return err
+		return a.addMember(ctx, address, wait)
 	}
 	if err != nil {
 		return err
@@ -245,10 +243,9 @@ func (a *app) replaceMember(ctx context.Context, old, address string, wait time.
 		if err := a.removeMember(ctx, what, id); err != nil {
 			return err
 		}
-		_, err := a.addMember(ctx, address, wait)
-		return err
+		return a.addMember(ctx, address, wait)
 	}
-	if _, err := a.addMember(ctx, address, wait); err != nil {
+	if err := a.addMember(ctx, address, wait); err != nil {
 		return err
 	}
 	return a.removeMember(ctx, what, id)

@@ -132,14 +132,15 @@ func TestStory(t *testing.T) {
 	collector.Await(func(spans []otlp.Span) error {
 		return errors.Join(
 			inTrace(spans, "ann", "orchestrator-a", "accept charge take"),
-			inTrace(spans, "bob", "orchestrator-a", "accept charge take refund cancel"),
+			inTrace(spans, "bob", "", "accept charge take refund cancel"), // by one that may be killed before it told
 			inTrace(spans, "eve", "orchestrator-b", "charge take"), // accepted before
 		)
 	})
 }
 
 // inTrace says what is missing in the trace of a customer's order: the orchestrator's way to
-// its end, the channels on it, and what the services did, below it.
+// its end, the channels on it, and what the services did, below it. Of an orchestrator "" only
+// what the services did.
 func inTrace(spans []otlp.Span, customer, orchestrator, verbs string) error {
 	i := slices.IndexFunc(spans, func(s otlp.Span) bool { return s.Name == "order" && s.Resource["service.name"] == customer })
 	if i < 0 {
@@ -149,16 +150,19 @@ func inTrace(spans []otlp.Span, customer, orchestrator, verbs string) error {
 	var errs []error
 	find := func(service, name, parent string) string {
 		for _, s := range otlp.Of(spans, name) {
-			if s.TraceID == root.TraceID && s.Parent == parent && s.Resource["service.name"] == service && s.Error == "" {
+			if s.TraceID == root.TraceID && (s.Parent == parent || parent == "") && s.Resource["service.name"] == service && s.Error == "" {
 				return s.ID
 			}
 		}
 		errs = append(errs, fmt.Errorf("order of %s: no span %s of %s", customer, name, service))
 		return ""
 	}
-	saga := find(orchestrator, "saga", root.ID)
-	find(orchestrator, "coord.send", saga)
-	find(orchestrator, "coord.receive", saga)
+	saga := ""
+	if orchestrator != "" {
+		saga = find(orchestrator, "saga", root.ID)
+		find(orchestrator, "coord.send", saga)
+		find(orchestrator, "coord.receive", saga)
+	}
 	for _, is := range steps() {
 		for _, verb := range []string{is.do, is.undo} {
 			if strings.Contains(verbs, verb) {

@@ -25,7 +25,7 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x0
 
 // An attack is under way until close.
 type attack struct {
-	ctx  context.Context //nolint:containedctx // the attack's own life
+	ctx  context.Context
 	stop context.CancelFunc
 	busy sync.WaitGroup
 
