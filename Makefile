@@ -39,6 +39,9 @@ fuzz: ## fuzz for FUZZTIME=60 seconds, shared by all fuzz targets
 exact: ## hold the deadlock search against all futures of HISTORIES=1000000 tiny worlds
 	$(GO) test ./internal/machine -run TestDeadlocksAreExact -histories $(HISTORIES) -timeout 60m
 
+abuse: ## silent connections, streams nobody reads and a million waits, beside honest clients
+	$(GO) test ./test/abuse -count=1 -v -timeout 15m -args -full
+
 sim: ## simulate both pure halves over a faulty log for SIMTIME=60 seconds
 	$(GO) run ./test/sim -duration $(SIMTIME)s
 

@@ -133,7 +133,7 @@ func TestStory(t *testing.T) {
 		return errors.Join(
 			inTrace(spans, "ann", "orchestrator-a", "accept charge take"),
 			inTrace(spans, "bob", "", "accept charge take refund cancel"), // by one that may be killed before it told
-			inTrace(spans, "eve", "orchestrator-b", "charge take"), // accepted before
+			inTrace(spans, "eve", "orchestrator-b", "charge take"),        // accepted before
 		)
 	})
 }

@@ -20,11 +20,13 @@ import (
 	"coordd.dev/test/daemons"
 )
 
-// full does all of it; a tenth fits beside other tests.
-var full = flag.Bool("full", false, "5,000 silent connections and a million waits, not a tenth of that")
+// full does all of it, with the default TTL; a hundredth fits beside other tests, which may
+// take the processors for longer than that.
+var full = flag.Bool("full", false, "5,000 silent connections and a million waits, not a hundredth of that")
 
 const (
-	ttl      = 2 * time.Second
+	fullTTL  = 10 * time.Second
+	patient  = time.Minute
 	sessions = 100
 	limit    = 8 * time.Minute
 
@@ -43,18 +45,19 @@ type honest struct {
 // A crew is the honest sessions.
 type crew struct {
 	root *client.Client
+	ttl  time.Duration
 	all  []*honest
 	stop context.CancelFunc
 	busy sync.WaitGroup
 }
 
-func hire(ctx context.Context, t *testing.T, target string) *crew {
+func hire(ctx context.Context, t *testing.T, target string, ttl time.Duration) *crew {
 	t.Helper()
 	root, err := client.Dial(ctx, target, client.WithTTL(ttl))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &crew{root: root}
+	w := &crew{root: root, ttl: ttl}
 	for i := range sessions {
 		c, err := root.NewSession(ctx, client.WithTTL(ttl))
 		if err != nil {
@@ -115,7 +118,7 @@ func (w *crew) finish(t *testing.T) {
 	slices.Sort(took)
 	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(10 * time.Microsecond) }
 	t.Logf("honest: %d sessions with a TTL of %v; %d locks, p50 %v, p99 %v, longest %v",
-		len(w.all), ttl, len(took), at(.5), at(.99), at(1))
+		len(w.all), w.ttl, len(took), at(.5), at(.99), at(1))
 }
 
 // memory is what a process has in memory now and had at the most, in bytes.
@@ -157,9 +160,9 @@ func report(t *testing.T, when string, nodes []*daemons.Node) {
 // TestAbuse: while a cluster is abused, no honest session misses its lease, and no node takes
 // more memory than it may.
 func TestAbuse(t *testing.T) {
-	scale := 10
+	scale, ttl := 100, patient
 	if *full {
-		scale = 1
+		scale, ttl = 1, fullTTL
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -181,7 +184,7 @@ func TestAbuse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := hire(ctx, t, c.Target())
+	w := hire(ctx, t, c.Target(), ttl)
 	report(t, "before", c.Nodes())
 	a := attackBy(ctx, t, scale, leader)
 	a.settle(ctx, t, leader)
