@@ -16,7 +16,7 @@ RUNFLAGS ?=
 # How many tiny worlds `make exact` goes through.
 HISTORIES ?= 1000000
 
-.PHONY: help build run test race fuzz exact sim lint generate bench bench-quick bench-scale check clean
+.PHONY: help build run test race fuzz exact abuse sim lint generate bench bench-quick bench-scale check clean
 
 help: ## say what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
