@@ -63,9 +63,8 @@ func TestRevoke(t *testing.T) {
 
 // A session in which nothing is held ends for a reason too.
 func TestWhyAnIdleSessionEnds(t *testing.T) {
-	why := func(t *testing.T, c *client.Client) string {
+	why := func(t *testing.T, s client.Session) string {
 		t.Helper()
-		s := c.Session()
 		<-s.Context().Done()
 		lost, _ := errors.AsType[*client.LostError](context.Cause(s.Context()))
 		if lost == nil {
@@ -75,9 +74,9 @@ func TestWhyAnIdleSessionEnds(t *testing.T) {
 	}
 	for _, now := range []bool{false, true} {
 		inBubble(t, 1, func(t *testing.T, cluster *coordtest.Cluster) {
-			c := cluster.Dial()
-			revoke(t, cluster.Dial(), c.Session().ID, now)
-			if got := why(t, c); got != "revoked by an operator" {
+			s := cluster.Dial().Session() // before it has another
+			revoke(t, cluster.Dial(), s.ID, now)
+			if got := why(t, s); got != "revoked by an operator" {
 				t.Errorf("now %v: %s", now, got)
 			}
 		})
@@ -87,7 +86,7 @@ func TestWhyAnIdleSessionEnds(t *testing.T) {
 			<-s.Context().Done()
 			return nil
 		}}
-		if got := why(t, n.dial(t)); got != "lease expired the cluster has ended the session" {
+		if got := why(t, n.dial(t).Session()); got != "lease expired the cluster has ended the session" {
 			t.Error(got)
 		}
 	})

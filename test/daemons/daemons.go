@@ -58,10 +58,11 @@ type Node struct {
 	cmd    *exec.Cmd
 }
 
-// Build builds a command of this module into dir and returns the binary's path.
-func Build(ctx context.Context, pkg, dir string) (string, error) {
+// Build builds a command of this module into dir, with go build's flags, and returns the
+// binary's path.
+func Build(ctx context.Context, pkg, dir string, flags ...string) (string, error) {
 	out := filepath.Join(dir, filepath.Base(pkg))
-	build := exec.CommandContext(ctx, "go", "build", "-o", out, pkg)
+	build := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-o", out}, flags, []string{pkg})...)
 	if b, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, b)
 	}
@@ -217,6 +218,9 @@ func (c *Cluster) Stop() error {
 	c.ports = nil
 	return errors.Join(errs...)
 }
+
+// Use has the node run another binary from its next start on.
+func (n *Node) Use(binary string) { n.binary = binary }
 
 // Start starts the node's process, always with the same command line.
 func (n *Node) Start() error {

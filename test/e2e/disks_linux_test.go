@@ -18,9 +18,6 @@ import (
 	"coordd.dev/test/daemons"
 )
 
-// endLimit is for a node that is to end by itself. It only ends a test that hangs.
-const endLimit = 60 * time.Second
-
 // A ledger is what a cluster has acknowledged: each entry was put into a map under a lock,
 // whose token rises.
 type ledger struct {

@@ -14,6 +14,9 @@ import (
 // limit ends a test that hangs.
 const limit = 8 * time.Minute
 
+// endLimit is the same for a node that is to end by itself.
+const endLimit = 60 * time.Second
+
 // binaries is where TestMain put coordd and coordctl, built once for all tests.
 var binaries string
 
