@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,8 @@ type company struct {
 	*cluster
 
 	mu    sync.Mutex
-	at    map[string]server.Peer // by peer address; what is not there does not answer
+	at    map[string]server.Peer     // by peer address; what is not there does not answer
+	runs  map[string]*server.Replica // by node, of those that ever ran
 	heard map[string]string
 }
 
@@ -37,7 +39,7 @@ func startCompany(t *testing.T) *company {
 
 func newCompany(t *testing.T, machine func(*server.Replica) raftstore.Machine) *company {
 	t.Helper()
-	k := &company{at: map[string]server.Peer{}, heard: map[string]string{}}
+	k := &company{at: map[string]server.Peer{}, runs: map[string]*server.Replica{}, heard: map[string]string{}}
 	k.cluster = &cluster{t: t, network: hrafttest.NewNetwork(), machine: machine, change: k.configure}
 	k.know(0)
 	return k
@@ -54,6 +56,9 @@ func (k *company) know(version uint64) {
 }
 
 func (k *company) configure(cfg *server.Config, _ *raftstore.Config) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.runs[cfg.NodeID] = cfg.Replica
 	cfg.Ask = k.ask
 	cfg.Heard = func(id string) string {
 		k.mu.Lock()
@@ -79,17 +84,16 @@ func (k *company) silence(address string) {
 func (k *company) ask(_ context.Context, address string) (server.Peer, error) {
 	k.mu.Lock()
 	p, ok := k.at[address]
+	replica := k.runs[p.NodeID]
 	k.mu.Unlock()
 	if !ok {
 		return server.Peer{}, errors.New("connection refused")
 	}
-	for _, n := range k.nodes {
-		if n.id == p.NodeID && !n.stopped {
-			version := p.Version
-			p.Progress = n.replica.Progress()
-			if version != 0 {
-				p.Version = version
-			}
+	if replica != nil {
+		version := p.Version
+		p.Progress = replica.Progress()
+		if version != 0 {
+			p.Version = version
 		}
 	}
 	return p, nil
@@ -313,13 +317,12 @@ func TestUpgradeWaitsForAll(t *testing.T) {
 // A stray machine applies an entry that no other node has, once it is told to.
 type stray struct {
 	*server.Replica
-	astray *bool
+	astray *atomic.Bool
 }
 
 func (f stray) Apply(index uint64, e raftstore.Entry) ([]any, error) {
 	results, err := f.Replica.Apply(index, e)
-	if *f.astray && len(e.Commands) > 0 && err == nil {
-		*f.astray = false
+	if len(e.Commands) > 0 && err == nil && f.astray.CompareAndSwap(true, false) {
 		_, err = f.Replica.Apply(index, raftstore.Entry{Increment: time.Nanosecond})
 	}
 	return results, err
@@ -329,9 +332,9 @@ func (f stray) Apply(index uint64, e raftstore.Entry) ([]any, error) {
 // others go on.
 func TestDivergedNodeStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var flags []*bool
+		var flags []*atomic.Bool
 		k := newCompany(t, func(r *server.Replica) raftstore.Machine {
-			flags = append(flags, new(bool))
+			flags = append(flags, new(atomic.Bool))
 			return stray{r, flags[len(flags)-1]}
 		})
 		k.start()
@@ -343,7 +346,7 @@ func TestDivergedNodeStops(t *testing.T) {
 			}
 		}
 		bad := (leader + 1) % 3
-		*flags[bad] = true
+		flags[bad].Store(true)
 		k.works(leader)
 		time.Sleep(time.Minute)
 		err := k.nodes[bad].server.Ready()
