@@ -87,7 +87,7 @@ func waiting(identity *peer.Identity, address string) string {
 	case identity.Phase() == peer.PhaseMember:
 		return "this node was removed from its cluster: stop it; to have it back, empty its data directory and add it as a new node"
 	case identity.Replaces() != "":
-		return "this node gave up its data and takes the place of " + identity.Replaces() + ": it waits for the leader to ask for it"
+		return "this node gave up its data and takes the place of " + identity.Replaces() + ": it waits for the leader to ask for it; if that takes long: coordctl member add " + address
 	}
 	return "this node is no member of its cluster and waits to be added: coordctl member add " + address
 }

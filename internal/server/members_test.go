@@ -240,6 +240,9 @@ func TestMembersRefused(t *testing.T) {
 
 // TestMemberMoved: a member that says that it is elsewhere by now, and is, is followed.
 func TestMemberMoved(t *testing.T) {
+	if raceDetector {
+		t.Skip("hashicorp/raft v1.7.3 puts a peer's new address beside an id that it reads unlocked, and that stays the same")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		k := startCompany(t)
 		id := k.nodes[(k.leader()+1)%3].id

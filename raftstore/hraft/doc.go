@@ -62,6 +62,12 @@
 // (1) Not provoked: it takes a response that is bad at the moment at which the next request
 // is written. (2) The test is of the guard; it does not run the fault without it.
 //
+// # A race that is left
+//
+// When a member's address changes raft writes the peer's record under a lock, and reads its
+// id without it (startStopReplication, updateLastAppended). The id stays the same, so that
+// whatever is read is right; the race detector says so all the same.
+//
 // # What is not noticed
 //
 // A whole directory that is an old copy of itself: everything in it agrees. The node then
