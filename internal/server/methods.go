@@ -1,6 +1,8 @@
 package server
 
 import (
+	"maps"
+
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha" // clients ask for it still
@@ -107,7 +109,13 @@ func under(k coordv1.Kind, prefix string) rights.Resource {
 
 // methodTable is the table.
 func methodTable() map[string]row {
-	acquire := func(k rights.Kind) row { return one(rights.Acquire, k) }
+	table := objectMethods()
+	maps.Copy(table, otherMethods())
+	return table
+}
+
+// otherMethods are those about sessions, the cluster and the node.
+func otherMethods() map[string]row {
 	return map[string]row{
 		healthv1.Health_Check_FullMethodName: {open: true},
 		healthv1.Health_Watch_FullMethodName: {open: true},
@@ -124,6 +132,19 @@ func methodTable() map[string]row {
 		coordv1.SessionService_ListSessions_FullMethodName:  {fixed: []need{{rights.Read, rights.All(rights.Session)}}},
 		coordv1.SessionService_RevokeSession_FullMethodName: request(revokes),
 
+		coordv1.ClusterService_Status_FullMethodName:          known(),
+		coordv1.ClusterService_AddMember_FullMethodName:       onCluster(),
+		coordv1.ClusterService_RemoveMember_FullMethodName:    onCluster(),
+		coordv1.ClusterService_TransferLeader_FullMethodName:  onCluster(),
+		coordv1.ClusterService_SaveSnapshot_FullMethodName:    onCluster(),
+		coordv1.ClusterService_RestoreSnapshot_FullMethodName: onCluster(),
+	}
+}
+
+// objectMethods are those about objects.
+func objectMethods() map[string]row {
+	acquire := func(k rights.Kind) row { return one(rights.Acquire, k) }
+	return map[string]row{
 		coordv1.LockService_Lock_FullMethodName:   request(locksOf),
 		coordv1.LockService_Unlock_FullMethodName: known(),
 
@@ -169,13 +190,6 @@ func methodTable() map[string]row {
 		coordv1.InspectService_GetHistory_FullMethodName:     each(rights.Read),
 		coordv1.InspectService_GetWaitGraph_FullMethodName:   {fixed: []need{{rights.Read, rights.All(rights.AnyKind)}}},
 		coordv1.InspectService_Watch_FullMethodName:          request(watches),
-
-		coordv1.ClusterService_Status_FullMethodName:          known(),
-		coordv1.ClusterService_AddMember_FullMethodName:       onCluster(),
-		coordv1.ClusterService_RemoveMember_FullMethodName:    onCluster(),
-		coordv1.ClusterService_TransferLeader_FullMethodName:  onCluster(),
-		coordv1.ClusterService_SaveSnapshot_FullMethodName:    onCluster(),
-		coordv1.ClusterService_RestoreSnapshot_FullMethodName: onCluster(),
 	}
 }
 
