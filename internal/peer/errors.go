@@ -18,6 +18,8 @@ var (
 
 	// ErrNotPeer says that what answered does not speak this protocol.
 	ErrNotPeer = errors.New("not a coordd peer port")
+
+	errAdopted = errors.New("this node has adopted a cluster")
 )
 
 // A refusal is the code with which a connection is answered. The values are the

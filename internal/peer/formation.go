@@ -189,7 +189,11 @@ func (f *formation) step(echoes []echo) (again bool, err error) {
 		f.say("all nodes are here; waiting for " + f.Join[0] + ", which sorts first, to begin the cluster")
 		return false, nil
 	}
-	return true, f.Identity.mint()
+	err = f.Identity.mint()
+	if errors.Is(err, errAdopted) {
+		return false, nil // a member has greeted this node since the others were asked
+	}
+	return true, err
 }
 
 // adopt takes the cluster id of the first node in the list that has one. A cluster that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -141,6 +142,27 @@ func TestFormWipedMember(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestFormIsAdoptedWhileItAsks: a member greets a node that was wiped, while that asks the
+// others. It is of their cluster then, and mints none; CI saw it end with an error.
+func TestFormIsAdoptedWhileItAsks(t *testing.T) {
+	id := openIdentity(t, t.TempDir())
+	defer closeIdentity(t, id)
+	f := &formation{FormConfig: FormConfig{
+		Identity: id, Address: "a:1", Join: abc(), Expect: 3,
+		Logger: slog.New(slog.DiscardHandler), Progress: func(string) {},
+	}}
+	var echoes []echo
+	for _, at := range abc() {
+		echoes = append(echoes, echo{address: at, hello: Hello{NodeID: "node-" + at, PeerAddress: at, Join: abc()}})
+	}
+	if err := id.Adopt("c1"); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := f.step(echoes); again || err != nil || !f.done() || id.ClusterID() != "c1" {
+		t.Errorf("step: again %v, %v; the node is %s of %s", again, err, id.Phase(), id.ClusterID())
 	}
 }
 

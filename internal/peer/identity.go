@@ -161,10 +161,14 @@ func (id *Identity) Adopt(cluster string) error {
 	return id.advance(next)
 }
 
-// mint begins a cluster: it gives this node a new cluster id for others to adopt.
+// mint begins a cluster: it gives this node a new cluster id for others to adopt. It
+// returns errAdopted if this node has adopted one, which the mux may do at any moment.
 func (id *Identity) mint() error {
 	id.mu.Lock()
 	defer id.mu.Unlock()
+	if id.record.Phase == PhaseAdopted {
+		return errAdopted
+	}
 	next := id.record
 	next.Phase, next.ClusterID = PhaseForming, randomID(16)
 	return id.advance(next)
