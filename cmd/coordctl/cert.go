@@ -227,7 +227,8 @@ func (o *certOrder) tell(hosts []string, client string) error {
 	if o.output == asJSON {
 		return o.render(view, nil)
 	}
-	n, c := view.Node, view.Client
+	quoted := func(v certView) certView { return certView{wholly(v.CA), wholly(v.Cert), wholly(v.Key)} }
+	n, c := quoted(view.Node), quoted(view.Client)
 	return o.text(fmt.Sprintf(`made in %s: a CA, a certificate for nodes at %s, and one for the client %q.
 Keep ca-key.pem to yourself: who has it can be any node and any client.
 

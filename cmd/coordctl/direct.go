@@ -21,6 +21,9 @@ import (
 // errorDomain is the domain of coordd's own ErrorInfos.
 const errorDomain = "coordd.dev"
 
+// metaMember is the key for the member that has the address of the node that was to be added.
+const metaMember = "member"
+
 // node calls f with a connection to one endpoint.
 func (a *app) node(ctx context.Context, endpoint string, f func(context.Context, grpc.ClientConnInterface) error) error {
 	conn, err := a.dial(endpoint)
@@ -191,12 +194,17 @@ func mayHaveHappened(err error) bool {
 
 // reason is coordd's own reason for a refusal, unspecified if err has none.
 func reason(err error) coordv1.Reason {
+	return coordv1.Reason(coordv1.Reason_value["REASON_"+refusalIn(err).GetReason()])
+}
+
+// refusalIn is the ErrorInfo in a coordd's refusal; nil if err is none.
+func refusalIn(err error) *errdetails.ErrorInfo {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == errorDomain {
-			return coordv1.Reason(coordv1.Reason_value["REASON_"+info.GetReason()])
+			return info
 		}
 	}
-	return coordv1.Reason_REASON_UNSPECIFIED
+	return nil
 }
 
 // callError gives a failed call its words and its exit code.

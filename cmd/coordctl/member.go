@@ -96,7 +96,7 @@ func (a *app) memberReplace() *cobra.Command {
 		Short: "Put the node that waits at a peer address in the place of another",
 		Long: `Add the node that waits at a peer address, wait until it has a vote, and remove the other.
 If it is at the other's own address, because the data there were lost, that one is removed
-first. If it is interrupted, the same command goes on.`,
+first, once the new one answers there. If it is interrupted, the same command goes on.`,
 		Example: `  coordctl member replace 3f6a09c1d2e4b587 10.0.0.4:7601`,
 		Args:    exactly(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -240,6 +240,9 @@ func (a *app) replaceMember(ctx context.Context, old, address string, wait time.
 		return err
 	}
 	if at == address {
+		if err := a.vacated(ctx, what, id, address); err != nil {
+			return err
+		}
 		if err := a.removeMember(ctx, what, id); err != nil {
 			return err
 		}
@@ -249,6 +252,28 @@ func (a *app) replaceMember(ctx context.Context, old, address string, wait time.
 		return err
 	}
 	return a.removeMember(ctx, what, id)
+}
+
+// vacated says why another node cannot take a member's place at its own address, if it cannot:
+// the member would be removed, and nobody be there to be added. Only a node that waits there has
+// the cluster refuse to add it because the address is the member's.
+func (a *app) vacated(ctx context.Context, what, id, address string) error {
+	what += " " + show(address)
+	waits := false
+	err := a.anyNode(ctx, what, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+		_, err := coordv1.NewClusterServiceClient(conn).AddMember(ctx, &coordv1.AddMemberRequest{PeerAddress: address})
+		if waits = refusalIn(err).GetMetadata()[metaMember] == id; waits {
+			return nil
+		}
+		return err
+	})
+	if err != nil || waits {
+		return err
+	}
+	return &failure{
+		what: what, why: "node " + id + " is there itself", code: exitRefused,
+		next: "stop it, empty its data directory and start it again with --join; or start the new node at another address",
+	}
 }
 
 func (a *app) transferLeader(ctx context.Context, to []string) error {

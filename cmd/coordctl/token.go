@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 
 	"coordd.dev/client"
+	"coordd.dev/internal/durable"
 )
 
 // tokenBytes is how much of a token is random.
@@ -76,7 +76,7 @@ func (a *app) newToken(path string) error {
 	_, _ = rand.Read(secret) // never fails
 	token := base64.RawURLEncoding.EncodeToString(secret)
 	sum := sha256.Sum256([]byte(token))
-	if err := writeNew(path, token+"\n"); err != nil {
+	if err := durable.CreateFile(path, []byte(token+"\n")); err != nil {
 		fail := &failure{what: "token new", why: err.Error(), code: exitFailed}
 		if errors.Is(err, fs.ErrExist) {
 			fail.next = "name another file, or remove that one"
@@ -85,14 +85,4 @@ func (a *app) newToken(path string) error {
 	}
 	v := tokenView{hex.EncodeToString(sum[:])}
 	return a.render(v, func(t *table) { t.row(fmt.Sprintf("{\"sha256\": %q}", v.SHA256)) })
-}
-
-// writeNew writes a file for its owner only, that must not be there.
-func writeNew(path, text string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
 }

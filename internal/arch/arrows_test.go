@@ -31,7 +31,7 @@ var arrows = map[string][]string{
 	"internal/lessee":  {},
 	"internal/durable": {},
 	"internal/backup":  {},
-	"internal/certs":   {},
+	"internal/certs":   {"internal/durable"},
 
 	"internal/telemetry": {},
 	"internal/rights":    {},

@@ -46,8 +46,11 @@ type Writer struct {
 func NewWriter(w io.Writer, h Header) (*Writer, error) {
 	out := &Writer{w: w, sum: sha256.New(), frame: make([]byte, frameHead, frameHead+MaxFrame)}
 	text, err := json.Marshal(h)
-	if err != nil || len(text) > MaxFrame {
-		return nil, fmt.Errorf("write backup: a header of %d bytes (%w)", len(text), err)
+	if err == nil && len(text) > MaxFrame {
+		err = fmt.Errorf("%d bytes, more than %d", len(text), MaxFrame)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write backup: header: %w", err)
 	}
 	out.emit([]byte(magic))
 	out.frame = append(out.frame, text...)

@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"coordd.dev/internal/durable"
 )
 
 // An Authority is a CA for development: its key lies beside its certificate.
@@ -169,17 +171,9 @@ func (p Pair) Write(certFile, keyFile string) error {
 	return nil
 }
 
-func create(file string, data []byte) (err error) {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+func create(file string, data []byte) error {
+	if err := durable.MakeDir(filepath.Dir(file)); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(file))
-	}
-	return nil
+	return durable.CreateFile(file, data)
 }

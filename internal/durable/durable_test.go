@@ -1,6 +1,8 @@
 package durable_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -51,5 +53,22 @@ func TestWriteFileFails(t *testing.T) {
 	}
 	if err := durable.MakeDir(filepath.Join(path, "x")); err == nil {
 		t.Error("made a directory in a file")
+	}
+}
+
+func TestCreateFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	if err := durable.CreateFile(path, []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.CreateFile(path, []byte("second")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over one that is there: %v", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("it is %v, %v", info, err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "first" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -30,6 +30,7 @@ const (
 	metaIndex   = "index"   // of NOT_FOUND, when an object is read: the log index of that
 	metaValue   = "value"   // of MISMATCH the limit it was made with, of INVALID that in force, of LIMIT that met
 	metaCodec   = "codec"   // of MISMATCH: the codec it was made with
+	metaMember  = "member"  // of UNFIT, when a member is to be added: the one that has the address, while another node is there
 	metaArm     = "arm"     // of CLOSED and CUT_SHORT, where there are several: which one
 )
 

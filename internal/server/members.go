@@ -61,8 +61,8 @@ func (c *cluster) candidate(what string, p *Peer) (raftstore.Member, error) {
 		return m, unsuited("%s: the node is of cluster %s, this is %s; empty its data directory and start it with --join",
 			what, p.ClusterID, c.cfg.ClusterID)
 	case other >= 0:
-		return m, unsuited("%s: the address is that of member %s; if its data are gone: coordctl member replace %s %s",
-			what, members[other].ID, members[other].ID, p.Address)
+		return m, Error(coordv1.Reason_REASON_UNFIT, fmt.Sprintf("%s: the address is that of member %s; if its data are gone: coordctl member replace %s %s",
+			what, members[other].ID, members[other].ID, p.Address), map[string]string{metaMember: members[other].ID})
 	case at >= 0:
 		m.Voter = members[at].Voter
 	case p.Member:
