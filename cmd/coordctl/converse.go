@@ -70,6 +70,7 @@ func sessionError(what string, err error) error {
 		{client.ErrMismatch, exitRefused, ""},
 		{client.ErrInvalid, exitRefused, ""},
 		{client.ErrLimit, exitRefused, ""},
+		{client.ErrForbidden, exitRefused, askKeeper},
 		{client.ErrUnavailable, exitUnavailable, "try again"},
 		{client.ErrCutShort, exitFailed, "somebody ended before it was done"},
 		{errLate, exitTimeout, ""},

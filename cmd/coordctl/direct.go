@@ -106,13 +106,13 @@ func (n *nodes) ask(ctx context.Context, what string, f func(context.Context, gr
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(n.app.timeout))
 	defer cancel()
 	unheard := false // a try may have been carried out
-	var failed error // the last, but what a coordd said goes before what the network did
+	var failed error // the last of those that say most
 	for left := len(n.targets); left > 0; left-- {
 		err := n.try(ctx, left, f)
 		if err == nil {
 			return nil
 		}
-		if reason(err) != coordv1.Reason_REASON_UNSPECIFIED || reason(failed) == coordv1.Reason_REASON_UNSPECIFIED {
+		if failed == nil || telling(err) >= telling(failed) {
 			failed = err
 		}
 		if !elsewhere(err) {
@@ -125,6 +125,19 @@ func (n *nodes) ask(ctx context.Context, what string, f func(context.Context, gr
 	fail := callError(what, n.String(), failed)
 	fail.unheard = unheard
 	return fail
+}
+
+// telling ranks the errors of several nodes by how much they say: what a coordd said goes before
+// what TLS did, and that before what the network did.
+func telling(err error) int {
+	switch {
+	case reason(err) != coordv1.Reason_REASON_UNSPECIFIED:
+		return 2
+	case certs.FaultOf(status.Convert(err).Message()) != "":
+		return 1
+	default:
+		return 0
+	}
 }
 
 // try gives the endpoint that is first an equal share with others that are left.

@@ -38,6 +38,16 @@ func TestMayHaveHappened(t *testing.T) {
 	}
 }
 
+// Of the errors of several nodes the one that says most is told.
+func TestTelling(t *testing.T) {
+	refused := status.Error(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`)
+	demands := status.Error(codes.Unavailable, `error reading from server: remote error: tls: certificate required`)
+	nobody := server.Error(coordv1.Reason_REASON_UNAUTHENTICATED, "no credentials", nil)
+	if telling(refused) >= telling(demands) || telling(demands) >= telling(nobody) {
+		t.Errorf("refused %d, TLS %d, coordd %d", telling(refused), telling(demands), telling(nobody))
+	}
+}
+
 // hanging is a node that gets what it is asked and dies before it answers.
 type hanging struct {
 	coordv1.UnimplementedSessionServiceServer

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -83,8 +85,9 @@ func (a *app) status(ctx context.Context) error {
 		ready = ready || views[i].Ready
 	}
 	if !answered {
-		fail := callError("status", strings.Join(targets, ","), errs[0])
-		if reason(errs[0]) == coordv1.Reason_REASON_UNAUTHENTICATED {
+		err := slices.MaxFunc(errs, func(a, b error) int { return cmp.Compare(telling(a), telling(b)) }) // the first of them
+		fail := callError("status", strings.Join(targets, ","), err)
+		if reason(err) == coordv1.Reason_REASON_UNAUTHENTICATED {
 			return fail
 		}
 		fail.code = exitUnavailable // whatever it is that does not answer as a node does

@@ -12,6 +12,9 @@ import (
 	"coordd.dev/internal/certs"
 )
 
+// askKeeper is what to do next where something is forbidden.
+const askKeeper = "ask whoever keeps the credentials file for the right to it"
+
 // title names what is wanted: "lock deploy".
 func (t *attempt) title() string { return t.verb + " " + show(t.want.name) }
 
@@ -71,6 +74,9 @@ func (t *attempt) refused(err error, facts string) *failure {
 		if t.want.kind == kindChannel {
 			next = madeOtherwise("channel", t.want.name)
 		}
+	}
+	if errors.Is(err, client.ErrForbidden) {
+		next = askKeeper
 	}
 	// The client's errors begin as ours do, with what was asked for.
 	why := strings.TrimPrefix(err.Error(), t.want.kind+" "+t.want.name+": ")

@@ -93,8 +93,11 @@ func TestRights(t *testing.T) {
 		w.ctl(ctx, 0, "deployer", n.Client, "status")
 		w.ctl(ctx, 0, "reader", n.Client, "get", "locks")
 		w.ctl(ctx, 0, "deployer", n.Client, "lock", "deploy/a", "--", "true")
-		if out := w.ctl(ctx, 125, "deployer", n.Client, "lock", "other", "--", "true"); !strings.Contains(out, "forbidden") {
+		if out := w.ctl(ctx, 125, "deployer", n.Client, "lock", "other", "--", "true"); !strings.Contains(out, "lock other: forbidden; ask whoever keeps the credentials file") {
 			t.Errorf("a lock of others: %s", out)
+		}
+		if out := w.ctl(ctx, 5, "deployer", n.Client, "send", "other", "x"); !strings.Contains(out, "send other: forbidden; ask whoever keeps the credentials file") {
+			t.Errorf("a channel of others: %s", out)
 		}
 		if out := w.ctl(ctx, 5, "deployer", n.Client, "get", "locks"); !strings.Contains(out, refused+"read of lock/*") {
 			t.Errorf("a list: %s", out)
