@@ -24,6 +24,9 @@ const errorDomain = "coordd.dev"
 // metaMember is the key for the member that has the address of the node that was to be added.
 const metaMember = "member"
 
+// errOutside says that a node is of no cluster yet, so that another one has to be asked.
+var errOutside = errors.New("waits to be added to its cluster")
+
 // node calls f with a connection to one endpoint.
 func (a *app) node(ctx context.Context, endpoint string, f func(context.Context, grpc.ClientConnInterface) error) error {
 	conn, err := a.dial(endpoint)
@@ -182,6 +185,9 @@ const outcomeUnknown = "it may have happened or not; look before you repeat it"
 
 // elsewhere reports whether another node may do better.
 func elsewhere(err error) bool {
+	if errors.Is(err, errOutside) {
+		return true
+	}
 	switch reason(err) {
 	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED,
 		coordv1.Reason_REASON_RESTORED:
@@ -225,6 +231,9 @@ func callError(what, targets string, err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f // it was not even made
 	}
+	if errors.Is(err, errOutside) {
+		return &failure{what: what, why: "the node at " + targets + " " + err.Error(), next: "name a member in --endpoints", code: exitUnavailable}
+	}
 	s := status.Convert(err)
 	message := clean(s.Message()) // it may name what anybody could choose
 	f := &failure{what: what, why: message, code: exitFailed}
@@ -249,7 +258,9 @@ func callError(what, targets string, err error) *failure {
 		return f
 	case coordv1.Reason_REASON_NO_LEADER, coordv1.Reason_REASON_STOPPING, coordv1.Reason_REASON_OVERLOADED,
 		coordv1.Reason_REASON_RESTORED:
-		f.code, f.next = exitUnavailable, "try again"
+		if f.code = exitUnavailable; !strings.Contains(f.why, "; ") { // else the node says what to do
+			f.next = "try again"
+		}
 		return f
 	case coordv1.Reason_REASON_UNKNOWN_OUTCOME:
 		f.next = outcomeUnknown

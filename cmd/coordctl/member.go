@@ -120,11 +120,15 @@ func (a *app) memberTransfer() *cobra.Command {
 	}
 }
 
-// members are those of the configuration, as one node knows it.
+// members are those of the configuration, as one node of them knows it: a node that waits to be
+// added knows of none.
 func (a *app) members(ctx context.Context, what string) ([]*coordv1.Member, error) {
 	var s *coordv1.StatusResponse
 	err := a.anyNode(ctx, what, func(ctx context.Context, conn grpc.ClientConnInterface) (err error) {
 		s, err = coordv1.NewClusterServiceClient(conn).Status(ctx, &coordv1.StatusRequest{})
+		if err == nil && len(s.GetMembers()) == 0 {
+			return errOutside
+		}
 		return err
 	})
 	return s.GetMembers(), err
@@ -260,7 +264,7 @@ func (a *app) replaceMember(ctx context.Context, old, address string, wait time.
 func (a *app) vacated(ctx context.Context, what, id, address string) error {
 	what += " " + show(address)
 	waits := false
-	err := a.anyNode(ctx, what, func(ctx context.Context, conn grpc.ClientConnInterface) error {
+	err := a.steadily(ctx, what, func(ctx context.Context, conn grpc.ClientConnInterface) error {
 		_, err := coordv1.NewClusterServiceClient(conn).AddMember(ctx, &coordv1.AddMemberRequest{PeerAddress: address})
 		if waits = refusalIn(err).GetMetadata()[metaMember] == id; waits {
 			return nil

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -164,12 +165,13 @@ func (s *Server) target(ctx context.Context, method string) (string, error) {
 	if local(method) {
 		return "", nil
 	}
-	leader, err := s.route(ctx, method)
+	what := path.Base(method)
+	leader, err := s.route(ctx, what)
 	if err != nil || leader == "" {
 		return "", err
 	}
 	if forwarded(ctx) {
-		return "", errNoLeader(method, s.leaderHint()) // once is enough
+		return "", errNoLeader(what, s.leaderHint()) // once is enough
 	}
 	return leader, nil
 }

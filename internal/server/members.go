@@ -25,7 +25,7 @@ func (c *cluster) AddMember(ctx context.Context, req *coordv1.AddMemberRequest) 
 	if req.GetPeerAddress() == "" {
 		return nil, invalid("member add: no address; give that of its peer port, host:port")
 	}
-	p, err := c.cfg.Ask(ctx, req.GetPeerAddress())
+	p, err := c.whoIs(ctx, req.GetPeerAddress())
 	if err != nil {
 		return nil, unsuited("%s: no node answers there: %v; start it with --join and this cluster's peer addresses, then add it", what, err)
 	}
@@ -45,6 +45,16 @@ func (c *cluster) AddMember(ctx context.Context, req *coordv1.AddMemberRequest) 
 	default: // the steward will look anyway
 	}
 	return &coordv1.AddMemberResponse{Member: &coordv1.Member{Id: m.ID, PeerAddress: m.Address, Voter: m.Voter}}, nil
+}
+
+// whoIs asks who is at an address; of this node's own it knows, and cannot ask itself.
+func (c *cluster) whoIs(ctx context.Context, address string) (Peer, error) {
+	for _, m := range c.cfg.Log.Engine().Members() {
+		if m.ID == c.cfg.NodeID && m.Address == address {
+			return Peer{NodeID: m.ID, ClusterID: c.cfg.ClusterID, Address: address, Member: true, Progress: c.cfg.Replica.Progress()}, nil
+		}
+	}
+	return c.cfg.Ask(ctx, address)
 }
 
 // candidate is what a node is to be in the configuration, or why it cannot be in it.

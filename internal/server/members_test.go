@@ -202,16 +202,16 @@ func TestMembersRefused(t *testing.T) {
 		k := startCompany(t)
 		leader := k.leader()
 		api := k.members(leader)
-		own := k.nodes[leader].id + ":7601" // which it does not ask to look after the members
+		lost := k.nodes[(leader+1)%3].id
 		k.put(server.Peer{NodeID: "fresh", Address: "fresh:1"})
 		k.put(server.Peer{NodeID: "other", Address: "other:1", ClusterID: "c2"})
 		k.put(server.Peer{NodeID: "gone", Address: "gone:1", ClusterID: "c1", Member: true})
-		k.put(server.Peer{NodeID: "wiped", Address: own, ClusterID: "c1"})
+		k.put(server.Peer{NodeID: "wiped", Address: lost + ":7601", ClusterID: "c1"})
 		k.put(server.Peer{NodeID: "old", Address: "old:1", ClusterID: "c1", Progress: server.Progress{Version: 1}})
 		time.Sleep(time.Minute)
 		for address, want := range map[string]string{
 			"nobody:1": "no node answers there", "fresh:1": "of no cluster yet", "other:1": "is of cluster c2", "gone:1": "was removed",
-			own: "coordctl member replace " + k.nodes[leader].id + " " + own,
+			lost + ":7601": "coordctl member replace " + lost + " " + lost + ":7601",
 		} {
 			_, err := api.AddMember(t.Context(), &coordv1.AddMemberRequest{PeerAddress: address})
 			wantReason(t, err, coordv1.Reason_REASON_UNFIT)
@@ -219,7 +219,11 @@ func TestMembersRefused(t *testing.T) {
 				t.Errorf("add %s: %v", address, err)
 			}
 		}
-		_, err := api.AddMember(t.Context(), &coordv1.AddMemberRequest{PeerAddress: own, NodeId: "n4"})
+		own := k.nodes[leader].id
+		if got, err := api.AddMember(t.Context(), &coordv1.AddMemberRequest{PeerAddress: own + ":7601"}); err != nil || got.GetMember().GetId() != own {
+			t.Errorf("add the leader, which is a member: %v, %v", got, err)
+		}
+		_, err := api.AddMember(t.Context(), &coordv1.AddMemberRequest{PeerAddress: own + ":7601", NodeId: "n4"})
 		wantReason(t, err, coordv1.Reason_REASON_UNFIT)
 		_, err = api.AddMember(t.Context(), &coordv1.AddMemberRequest{})
 		wantReason(t, err, coordv1.Reason_REASON_INVALID)

@@ -16,9 +16,9 @@ import (
 func TestReplaceInPlace(t *testing.T) {
 	ctx := bounded(t)
 	c := cluster(ctx, t)
-	n := c.Nodes()[2]
+	n := c.Nodes()[0] // the first to be asked, so that what waits to be added is asked too
 	before := members(ctx, t, c)
-	refused := func(why string) {
+	refused := func(n *daemons.Node, why string) {
 		t.Helper()
 		out, err := replaceInPlace(ctx, c, n)
 		if err == nil || !strings.Contains(out, why) {
@@ -28,11 +28,13 @@ func TestReplaceInPlace(t *testing.T) {
 			t.Fatalf("the members were %v, are %v", before, after)
 		}
 	}
-	refused("is there itself; stop it, empty its data directory")
+	for _, at := range c.Nodes() { // a leader is one of them
+		refused(at, "is there itself; stop it, empty its data directory")
+	}
 	if err := n.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	refused("no node answers there")
+	refused(n, "no node answers there")
 
 	if err := os.RemoveAll(n.Data); err != nil {
 		t.Fatal(err)
