@@ -69,6 +69,9 @@ leases had run out: what they held is free. Fencing tokens go on above all that 
 session opens until the longest lease of the backup must have run out, so that nobody who had a lock
 still believes in it; clients wait for that by themselves.
 
+A cluster in which a session opened is not new any more. Start its nodes with coordd --await-restore,
+and they open none before this.
+
 --timeout is how long the cluster may be silent; it has a minute, at least, to take up what was sent.
 
 Exit codes: 0 restored, 1 the file is damaged or the outcome unknown, 2 usage, 5 refused: the cluster is

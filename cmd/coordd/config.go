@@ -36,6 +36,8 @@ type Config struct {
 	SnapshotEntries  uint64 // how many make one due; 0: the engine's default
 	SnapshotInterval time.Duration
 
+	AwaitRestore bool // no session opens before a backup is restored
+
 	Engine    string // "raft"
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
@@ -98,6 +100,7 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.BootstrapExpect, "bootstrap-expect", 0, "how `many` nodes form the cluster; 0 with --join: only join one that exists")
 	f.Uint64Var(&c.SnapshotEntries, "snapshot-entries", 16<<10, "take a snapshot once the log has `so many` entries behind the last one")
 	f.DurationVar(&c.SnapshotInterval, "snapshot-interval", 30*time.Second, "look whether one is due after this `time`, or up to twice that")
+	f.BoolVar(&c.AwaitRestore, "await-restore", false, "wait for coordctl snapshot restore: until then no session opens, and /readyz says so; nothing once a backup was restored into the cluster")
 	c.tlsFlags(f)
 	f.StringVar(&c.Engine, "engine", "raft", "what replicates the log: `raft`")
 	f.String("config", "", "JSON `file` with settings")

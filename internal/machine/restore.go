@@ -225,6 +225,10 @@ func (m *Machine) finishRestore(c *RestoreFinish) Restored {
 	return out
 }
 
+// Restored reports whether the state is of a backup, or goes on from one: by its revision,
+// which no other way brings there before some 4 billion changes.
+func (m *Machine) Restored() bool { return m.revision >= restoredGap }
+
 // hash is of all bytes.
 func (s *stage) hash() uint64 {
 	sum := xxhash.New()

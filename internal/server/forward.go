@@ -310,6 +310,7 @@ type method struct {
 	// repeatable: the .proto says that to ask twice is the same as once, so that nobody
 	// need know whether a call that was cut off has been carried out.
 	repeatable bool
+	reads      bool // it says that nothing is changed
 }
 
 func methodOf(full string) (method, error) {
@@ -332,6 +333,7 @@ func methodOf(full string) (method, error) {
 	}
 	if options, ok := desc.Options().(*descriptorpb.MethodOptions); ok {
 		m.repeatable = options.GetIdempotencyLevel() != descriptorpb.MethodOptions_IDEMPOTENCY_UNKNOWN
+		m.reads = options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS
 	}
 	return m, nil
 }

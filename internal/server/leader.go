@@ -167,6 +167,9 @@ func (s *Server) target(ctx context.Context, method string) (string, error) {
 	}
 	what := path.Base(method)
 	leader, err := s.route(ctx, what)
+	if err == nil {
+		err = s.awaited(method)
+	}
 	if err != nil || leader == "" {
 		return "", err
 	}

@@ -1,12 +1,15 @@
 package server
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/internal/machine"
 	"coordd.dev/internal/park"
 	"coordd.dev/internal/rights"
@@ -63,5 +66,40 @@ func TestKindsOfRules(t *testing.T) {
 		if rights.Kind(kind) != want {
 			t.Errorf("kind %d is %v, not %v", kind, rights.Kind(kind), want)
 		}
+	}
+}
+
+// What may be asked of a cluster that waits for a backup is known by name: a method that is new
+// may not, unless it says that it only reads.
+func TestMethodsMeanwhile(t *testing.T) {
+	s := &Server{cfg: Config{AwaitRestore: true, Replica: NewReplica()}}
+	var allowed []string
+	for name := range methodTable() {
+		if s.awaited(name) == nil && strings.HasPrefix(name, protocolPrefix) {
+			allowed = append(allowed, name)
+		}
+	}
+	slices.Sort(allowed)
+	want := []string{
+		coordv1.ClusterService_AddMember_FullMethodName,
+		coordv1.ClusterService_RemoveMember_FullMethodName,
+		coordv1.ClusterService_RestoreSnapshot_FullMethodName,
+		coordv1.ClusterService_SaveSnapshot_FullMethodName,
+		coordv1.ClusterService_Status_FullMethodName,
+		coordv1.ClusterService_TransferLeader_FullMethodName,
+		coordv1.ElectionService_GetLeader_FullMethodName,
+		coordv1.InspectService_DescribeObject_FullMethodName,
+		coordv1.InspectService_ExplainObject_FullMethodName,
+		coordv1.InspectService_GetHistory_FullMethodName,
+		coordv1.InspectService_GetWaitGraph_FullMethodName,
+		coordv1.InspectService_ListObjects_FullMethodName,
+		coordv1.InspectService_Watch_FullMethodName,
+		coordv1.MapService_Load_FullMethodName,
+		coordv1.MapService_Range_FullMethodName,
+		coordv1.SessionService_ListSessions_FullMethodName,
+		coordv1.SessionService_RevokeSession_FullMethodName,
+	}
+	if diff := cmp.Diff(want, allowed); diff != "" {
+		t.Error(diff)
 	}
 }

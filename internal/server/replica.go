@@ -108,7 +108,12 @@ func (r *Replica) publish() {
 		Cluster: r.machine.Cluster(),
 		Version: r.machine.Version(),
 		Counts:  r.machine.Counts(),
+
+		Restored: r.machine.Restored(),
 	})
+	if !before.Restored && r.machine.Restored() {
+		r.poke() // the node may be used now
+	}
 	if before.Cluster == "" && r.machine.Cluster() != "" {
 		close(r.founded)
 		r.poke()
@@ -196,6 +201,8 @@ type State struct {
 	Cluster string // "" before the cluster is founded
 	Version uint64 // of the machine, that the cluster uses
 	Counts  machine.Counts
+
+	Restored bool // a backup was restored into the cluster
 }
 
 // State is of one instant, so that hashes of several nodes can be compared by index.

@@ -60,6 +60,10 @@ type Config struct {
 	ClusterID string // founded if there is none; another one is fatal
 	Version   string // for people
 
+	// AwaitRestore: until a backup is restored into the cluster, no session opens through
+	// this node, and nothing is changed.
+	AwaitRestore bool
+
 	// Rights say who may do what; nil allows everything to everybody.
 	Rights *rights.Rights
 	// Audit is where decisions are recorded; nil is nowhere.
@@ -270,6 +274,8 @@ func (s *Server) Ready() error {
 		return errors.New("the cluster is not founded yet")
 	case leadership.LeaderID == s.cfg.NodeID && !leadership.Leading:
 		return errors.New("about to lead: the first entry of the term is not applied")
+	case s.awaits():
+		return errAwaits
 	}
 	return nil
 }

@@ -76,7 +76,8 @@ const (
 	// Who asks has no right to it; the message says which is missing, and to whom.
 	Reason_REASON_FORBIDDEN Reason = 20
 	// The cluster was restored from a backup, and no session opens until all leases of the
-	// backup must have run out; the details have a RetryInfo of how long that is.
+	// backup must have run out; the details have a RetryInfo of how long that is. Or its nodes
+	// are told to wait for a backup, which is not restored yet.
 	Reason_REASON_RESTORED Reason = 21
 	// The cluster is not in a state for it: it has data that a restore would replace, a member
 	// that would be the last, another change of members under way.
