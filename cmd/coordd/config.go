@@ -18,6 +18,9 @@ import (
 // minSnapshotInterval is raft's own.
 const minSnapshotInterval = 5 * time.Millisecond
 
+// minStallLimit is more than a healthy disk takes for one write.
+const minStallLimit = 100 * time.Millisecond
+
 // A Config is what a node is told. Its flags are its documentation.
 type Config struct {
 	Name    string // for people
@@ -35,6 +38,8 @@ type Config struct {
 
 	SnapshotEntries  uint64 // how many make one due; 0: the engine's default
 	SnapshotInterval time.Duration
+
+	DiskStallLimit time.Duration // of one write; 0: the engine's default
 
 	AwaitRestore bool // no session opens before a backup is restored
 
@@ -100,6 +105,7 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.BootstrapExpect, "bootstrap-expect", 0, "how `many` nodes form the cluster; 0 with --join: only join one that exists")
 	f.Uint64Var(&c.SnapshotEntries, "snapshot-entries", 16<<10, "take a snapshot once the log has `so many` entries behind the last one")
 	f.DurationVar(&c.SnapshotInterval, "snapshot-interval", 30*time.Second, "look whether one is due after this `time`, or up to twice that")
+	f.DurationVar(&c.DiskStallLimit, "disk-stall-limit", 2*time.Second, "after this `time` in one write to the disk the process ends, so that another node can lead; longer for disks that pause, at the price of as long an outage")
 	f.BoolVar(&c.AwaitRestore, "await-restore", false, "wait for coordctl snapshot restore: until then no session opens, and /readyz says so; nothing once a backup was restored into the cluster")
 	c.tlsFlags(f)
 	f.StringVar(&c.Engine, "engine", "raft", "what replicates the log: `raft`")
@@ -165,6 +171,9 @@ func (c *Config) validate() error {
 	}
 	if c.SnapshotInterval != 0 && c.SnapshotInterval < minSnapshotInterval {
 		fault("--snapshot-interval %v: must be at least %v", c.SnapshotInterval, minSnapshotInterval)
+	}
+	if c.DiskStallLimit != 0 && c.DiskStallLimit < minStallLimit {
+		fault("--disk-stall-limit %v: must be at least %v", c.DiskStallLimit, minStallLimit)
 	}
 	if c.AuditAll && c.AuditLog == "" {
 		fault("--audit-all: there is no audit log; say --audit-log too")

@@ -43,7 +43,7 @@ func TestPrecedence(t *testing.T) {
 	want := Config{
 		Name: "flag", DataDir: "env", ListenClient: "127.0.0.1:7600", ListenPeer: "file:1", ListenAdmin: "127.0.0.1:7602",
 		Join: []string{"a:1", "b:1"}, BootstrapExpect: 2, Engine: "raft", LogFormat: "text", LogLevel: slog.LevelWarn, Pprof: true,
-		SnapshotEntries: 7, SnapshotInterval: 30 * time.Second,
+		SnapshotEntries: 7, SnapshotInterval: 30 * time.Second, DiskStallLimit: 2 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -142,6 +142,9 @@ func TestValidate(t *testing.T) {
 		{[]string{"--bootstrap-expect", "-1"}, "--bootstrap-expect -1"},
 		{[]string{"--snapshot-interval", "1ms"}, "--snapshot-interval 1ms: must be at least 5ms"},
 		{[]string{"--snapshot-interval", "-1s"}, "--snapshot-interval -1s"},
+		{[]string{"--disk-stall-limit", "99ms"}, "--disk-stall-limit 99ms: must be at least 100ms"},
+		{[]string{"--disk-stall-limit", "-1s"}, "--disk-stall-limit -1s"},
+		{[]string{"--disk-stall-limit", "1m"}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -22,6 +23,10 @@ const (
 	devStep  = 10   // from one node's ports to the next's
 	devTries = 100  // of ports, for each node
 	devMost  = 7    // nodes
+
+	// devStall is for how long a disk may not answer. One process is all nodes, so that its
+	// end would help nobody, and a laptop's disk has other work.
+	devStall = 10 * time.Second
 )
 
 // A devConfig is the command line of dev.
@@ -154,6 +159,7 @@ func devNodes(cfg devConfig, dir string, kept bool, stderr io.Writer) (nodes []*
 		c.DataDir = filepath.Join(dir, c.Name)
 		c.Join, c.BootstrapExpect = join, cfg.nodes
 		c.LogFormat, c.LogLevel = "text", cfg.logLevel
+		c.DiskStallLimit = devStall
 		n, err := newNode(c, ports[i], c.logger(stderr).With("node", c.Name))
 		if err != nil {
 			return nil, err

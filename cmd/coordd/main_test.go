@@ -181,6 +181,20 @@ func TestDevKept(t *testing.T) {
 	}
 }
 
+// TestDevStall: a disk that pauses does not end all nodes at once.
+func TestDevStall(t *testing.T) {
+	port, ports := openDev(t)
+	shut(t, ports)
+	nodes, err := devNodes(devConfig{nodes: 1, port: port}, t.TempDir(), false, newLogbook())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, nodes[0].ports)
+	if got := nodes[0].cfg.DiskStallLimit; got != devStall {
+		t.Errorf("a node of dev ends after %v without its disk, not %v", got, devStall)
+	}
+}
+
 func TestAdmin(t *testing.T) {
 	h := newHealth()
 	api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, "served\n") })

@@ -243,6 +243,7 @@ func (n *node) openEngine(identity *peer.Identity, disk *hraft.Disk, mux *peer.M
 
 		SnapshotEntries:  n.cfg.SnapshotEntries,
 		SnapshotInterval: n.cfg.SnapshotInterval,
+		StallLimit:       n.cfg.DiskStallLimit,
 	})
 	if err != nil {
 		return nil, err

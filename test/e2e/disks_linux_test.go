@@ -66,13 +66,13 @@ type victim struct {
 
 // victimOf starts a cluster whose last node is the victim, with a file system that mount
 // makes at a path.
-func victimOf(ctx context.Context, t *testing.T, mount func(path string) error) *victim {
+func victimOf(ctx context.Context, t *testing.T, mount func(path string) error, flags ...string) *victim {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("it mounts file systems, which only root may")
 	}
 	dir := t.TempDir()
-	c, err := daemons.New(coordd(), dir, 3, "--snapshot-entries", "100", "--snapshot-interval", "100ms")
+	c, err := daemons.New(coordd(), dir, 3, append(flags, "--snapshot-entries", "100", "--snapshot-interval", "100ms")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestStalledDisk(t *testing.T) {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return os.RemoveAll(filepath.Join(path, "lost+found"))
-	})
+	}, "--disk-stall-limit", "3s")
 	for { // until it leads
 		leader, err := v.ledger.cluster.Leader(ctx)
 		v.must(err)
@@ -360,7 +360,7 @@ func TestStalledDisk(t *testing.T) {
 	t.Cleanup(thaw) // before the cluster is stopped
 	v.ledger.write(ctx, 3)
 	thaw()
-	v.endsSaying(ctx, "engine failed, this node cannot go on:", "the disk does not answer for 2s")
+	v.endsSaying(ctx, "engine failed, this node cannot go on:", "the disk does not answer for 3s")
 	v.comesBack(ctx)
 }
 
