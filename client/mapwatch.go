@@ -35,7 +35,7 @@ func (m *Map[K, V]) Watch(ctx context.Context, from Revision) iter.Seq2[Event[K,
 		defer stop()
 		w := &mapWatcher[K, V]{of: m, watcher: newWatcher(m.courier, m.ref), yield: yield}
 		w.heard, w.lost = w.hear, func() error { return ErrSkipped }
-		w.after = uint64(from)
+		w.after, w.known = uint64(from), from != 0
 		err := w.start(inner)
 		if err == nil && !w.ended {
 			err = w.run(inner)
@@ -61,7 +61,7 @@ type mapWatcher[K comparable, V any] struct {
 
 // start tells what is there, if it is to be told.
 func (w *mapWatcher[K, V]) start(ctx context.Context) error {
-	if err := checkName(w.ref.Name); err != nil || w.after != 0 {
+	if err := checkName(w.ref.Name); err != nil || w.known {
 		return err
 	}
 	all, at, err := w.of.snapshot(ctx)
@@ -72,15 +72,12 @@ func (w *mapWatcher[K, V]) start(ctx context.Context) error {
 		w.tell(Event[K, V]{Type: EventStored, Entry: e})
 	}
 	w.tell(Event[K, V]{Type: EventSynced, Entry: Entry[K, V]{Revision: at}})
-	w.after = uint64(at)
+	w.after, w.known = uint64(at), true
 	return nil
 }
 
 func (w *mapWatcher[K, V]) hear(resp *coordv1.WatchResponse) error {
-	// Nothing had ever happened in the cluster when the entries were read; if something has
-	// meanwhile, it is not told.
-	unseen := w.after == 0 && resp.GetPresent().GetRevision() > 0
-	if resp.GetSkipped() > 0 || unseen {
+	if resp.GetSkipped() > 0 {
 		return ErrSkipped
 	}
 	for _, c := range resp.GetChanges() {

@@ -73,7 +73,7 @@ type observer struct {
 func newObserver(e *Election, yield func(Leader, error) bool) *observer {
 	o := &observer{watcher: newWatcher(e.courier, e.ref()), yield: yield}
 	o.heard, o.lost = o.hear, func() error {
-		o.after, o.missed = 0, o.missed+1
+		o.after, o.known, o.missed = 0, false, o.missed+1
 		return nil
 	}
 	return o

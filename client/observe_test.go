@@ -175,11 +175,6 @@ func TestObservedHolder(t *testing.T) {
 func TestObserveThroughLeaderChanges(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, cluster *coordtest.Cluster) {
 		c := cluster.Dial()
-		// A watch that is cut before anything ever happened begins anew: there is no number yet to
-		// resume by.
-		if err := campaign(t, c.Election("before"), "first").Resign(t.Context()); err != nil {
-			t.Error(err)
-		}
 		var who []*audience
 		for range 3 {
 			who = append(who, observe(t, cluster.Dial().Election("e")))

@@ -20,6 +20,7 @@ type watcher struct {
 	reach reach
 
 	after uint64 // everything up to this revision was heard
+	known bool   // after says so, also if it is 0: nothing had ever happened
 	ended bool   // whoever watches wants no more
 
 	// heard takes a response, before after is raised. lost says that the cluster has another
@@ -71,9 +72,11 @@ func (w *watcher) watch(ctx context.Context) (heard bool, err error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := coordv1.NewInspectServiceClient(l.cc).Watch(ctx, &coordv1.WatchRequest{
-		Kind: coordv1.Kind(w.ref.Kind), Name: w.ref.Name, After: w.after,
-	})
+	req := &coordv1.WatchRequest{Kind: coordv1.Kind(w.ref.Kind), Name: w.ref.Name}
+	if w.known {
+		req.After = new(w.after)
+	}
+	stream, err := coordv1.NewInspectServiceClient(l.cc).Watch(ctx, req)
 	for err == nil && !w.ended {
 		var resp *coordv1.WatchResponse
 		if resp, err = stream.Recv(); err == nil {
@@ -82,7 +85,7 @@ func (w *watcher) watch(ctx context.Context) (heard bool, err error) {
 			if err := w.heard(resp); err != nil {
 				return true, err
 			}
-			w.after = max(w.after, resp.GetRevision())
+			w.after, w.known = max(w.after, resp.GetRevision()), true
 		}
 	}
 	if err == nil {

@@ -65,7 +65,7 @@ func (f *following) run(ctx context.Context) error {
 		case f.req.GetAfter() > 0 && reason(err) == coordv1.Reason_REASON_INVALID:
 			// The revision is one of the future: the cluster was made anew.
 			f.say("%s: the cluster counts its changes anew; beginning again", f.what)
-			f.req.After = 0
+			f.req.After = nil
 			continue
 		case errors.Is(err, errMoved):
 			continue
@@ -130,7 +130,7 @@ func (f *following) stream(ctx context.Context) (heard bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	for anew := f.req.GetAfter() == 0; ; anew = false {
+	for anew := f.req.After == nil; ; anew = false {
 		r, err := w.Recv()
 		if errors.Is(context.Cause(ctx), errSilent) {
 			return heard, status.Error(codes.DeadlineExceeded, errSilent.Error())
@@ -140,7 +140,7 @@ func (f *following) stream(ctx context.Context) (heard bool, err error) {
 		}
 		silence.Stop()
 		if f.begun && anew && r.GetPresent() == nil {
-			r.Skipped = r.GetRevision() // nothing had happened yet before the cut
+			r.Skipped = r.GetRevision() // of a cluster that counts anew all of it was missed
 		}
 		if err := f.hear(ctx, r, anew || r.GetSkipped() > 0); unanswered(err) {
 			return heard, err // after stays, so that r comes again
@@ -148,7 +148,7 @@ func (f *following) stream(ctx context.Context) (heard bool, err error) {
 			return heard, &ending{err}
 		}
 		heard, f.begun = true, true
-		f.req.After = max(f.req.GetAfter(), r.GetRevision())
+		f.req.After = new(max(f.req.GetAfter(), r.GetRevision()))
 		if now, err := f.nodes.conn(); err != nil || now != conn {
 			return heard, errMoved // conn is closed
 		}

@@ -137,7 +137,7 @@ func TestWatchThatCannotBegin(t *testing.T) {
 	for _, n := range nodes {
 		asked = append(asked, n.calls...)
 	}
-	if got := strings.Join(asked, ", "); code != exitUnavailable || got != "watch  after 0, list , list " {
+	if got := strings.Join(asked, ", "); code != exitUnavailable || got != "watch  after none, list , list " {
 		t.Errorf("%d, asked %q: %s", code, got, &errs)
 	}
 }

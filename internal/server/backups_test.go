@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	coordv1 "coordd.dev/api/coord/v1"
@@ -370,7 +371,7 @@ func TestWatchThroughRestore(t *testing.T) {
 		if err != nil || told.GetSkipped() == 0 || told.GetPresent() == nil || told.GetRevision() <= first.GetRevision() {
 			t.Fatalf("after the restore: %v, %v", told, err)
 		}
-		on.After = 1_000_000 // a change of the old cluster after the backup
+		on.After = proto.Uint64(1_000_000) // a change of the old cluster after the backup
 		late, err := coordv1.NewInspectServiceClient(n.conn).Watch(t.Context(), on)
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	coordv1 "coordd.dev/api/coord/v1"
 )
@@ -62,7 +63,7 @@ func TestWatch(t *testing.T) {
 		if h := first.GetPresent().GetHolders(); len(h) != 1 || h[0].GetSessionId() != a.id || first.GetRevision() != 1 {
 			t.Fatalf("it begins with %v", first)
 		}
-		all, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{After: 1})
+		all, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{After: proto.Uint64(1)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +78,7 @@ func TestWatch(t *testing.T) {
 		if got := follow(t, all, 3); !slices.Equal(got, want) {
 			t.Errorf("of all: %v, should be %v", got, want)
 		}
-		again, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, After: 2})
+		again, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, After: proto.Uint64(2)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,6 +89,45 @@ func TestWatch(t *testing.T) {
 		for _, w := range []grpc.ServerStreamingClient[coordv1.WatchResponse]{one, all, again} {
 			_, err := w.Recv()
 			wantReason(t, err, coordv1.Reason_REASON_NO_LEADER)
+		}
+	})
+}
+
+// A watch goes on after 0, of when nothing had happened, as after any other revision; one that
+// names none begins with what there is.
+func TestWatchAfterNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := leading(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		lock := &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, Name: "x", After: proto.Uint64(0)}
+		for range 2 {
+			w, err := inspector(n).Watch(ctx, lock)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, err := w.Recv(); err != nil || r.GetPresent() != nil || r.GetRevision() != 0 {
+				t.Fatalf("before anything happened: %v, %v", r, err)
+			}
+		}
+		a := open(t, n.api, 1)
+		a.want(a.send(lockOp("x")), coordv1.Code_CODE_GRANTED)
+		for _, req := range []*coordv1.WatchRequest{lock, {After: proto.Uint64(0)}} {
+			w, err := inspector(n).Watch(ctx, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := follow(t, w, 1); !slices.Equal(got, []string{"1 x granted of 1"}) {
+				t.Errorf("it goes on with %v", got)
+			}
+		}
+		lock.After = nil
+		w, err := inspector(n).Watch(ctx, lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := w.Recv(); err != nil || r.GetPresent() == nil || len(r.GetChanges()) > 0 {
+			t.Errorf("it begins with %v, %v", r, err)
 		}
 	})
 }
@@ -123,7 +163,7 @@ func TestWatchTellsProgress(t *testing.T) {
 			t.Errorf("told after %v", d)
 		}
 		begin = time.Now()
-		again, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, Name: "quiet", After: 6})
+		again, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, Name: "quiet", After: proto.Uint64(6)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +185,7 @@ func TestWatchSkips(t *testing.T) {
 		b.want(b.send(lockOp("z")), coordv1.Code_CODE_GRANTED) // kept, and not told: the state is later
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		w, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, Name: "x", After: 1})
+		w, err := inspector(n).Watch(ctx, &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, Name: "x", After: proto.Uint64(1)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,7 +213,7 @@ func TestWatchRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := leading(t)
 		for name, req := range map[string]*coordv1.WatchRequest{
-			"the future":           {After: 1},
+			"the future":           {After: proto.Uint64(1)},
 			"a kind of later":      {Kind: 99},
 			"a name of no kind":    {Name: "x"},
 			"no name of an object": {Kind: coordv1.Kind_KIND_LOCK, Name: "a\nb"},

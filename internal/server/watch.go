@@ -43,7 +43,7 @@ func (i *inspect) Watch(req *coordv1.WatchRequest, ss grpc.ServerStreamingServer
 		return errWatches()
 	}
 	defer w.close()
-	if req.GetAfter() == 0 {
+	if req.After == nil {
 		err = i.begin(ss, w)
 	} else {
 		err = i.sendWatch(ss, w, true) // how far it is, at least: whoever was cut off learns that it goes on

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 
 	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/test/daemons"
@@ -225,7 +226,7 @@ func record(ctx context.Context, t *testing.T, c *daemons.Cluster) []*coordv1.Ob
 	last := lastRevision(ctx, t, conn)
 	ctx, cancel := context.WithCancel(ctx) // or the watch would not end
 	defer cancel()
-	watch, err := coordv1.NewInspectServiceClient(conn).Watch(ctx, &coordv1.WatchRequest{After: 1})
+	watch, err := coordv1.NewInspectServiceClient(conn).Watch(ctx, &coordv1.WatchRequest{After: proto.Uint64(1)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1329,10 +1329,10 @@ type WatchRequest struct {
 	Kind Kind `protobuf:"varint,1,opt,name=kind,proto3,enum=coord.v1.Kind" json:"kind,omitempty"`
 	// Of one object; all of the kind if it is not given.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// The last revision that was seen. If it is not given the watch begins with the present
-	// state of the object, if there is one, and goes on from there. Either way there is a
-	// first response at once.
-	After         uint64 `protobuf:"varint,3,opt,name=after,proto3" json:"after,omitempty"`
+	// The last revision that was seen, which is 0 if nothing had ever happened then. If it is not
+	// given the watch begins with the present state of the object, if there is one, and goes on
+	// from there. Either way there is a first response at once.
+	After         *uint64 `protobuf:"varint,3,opt,name=after,proto3,oneof" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1382,8 +1382,8 @@ func (x *WatchRequest) GetName() string {
 }
 
 func (x *WatchRequest) GetAfter() uint64 {
-	if x != nil {
-		return x.After
+	if x != nil && x.After != nil {
+		return *x.After
 	}
 	return 0
 }
@@ -1721,11 +1721,12 @@ const file_coord_v1_inspect_proto_rawDesc = "" +
 	"\bfrom_seq\x18\x03 \x01(\x04R\afromSeq\x12\"\n" +
 	"\rto_session_id\x18\x04 \x01(\x04R\vtoSessionId\x12\x15\n" +
 	"\x06to_seq\x18\x05 \x01(\x04R\x05toSeq\x12\x1d\n" +
-	"\x02on\x18\x06 \x01(\v2\r.coord.v1.RefR\x02on\"\\\n" +
+	"\x02on\x18\x06 \x01(\v2\r.coord.v1.RefR\x02on\"k\n" +
 	"\fWatchRequest\x12\"\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x0e.coord.v1.KindR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
-	"\x05after\x18\x03 \x01(\x04R\x05after\"\xa8\x01\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x19\n" +
+	"\x05after\x18\x03 \x01(\x04H\x00R\x05after\x88\x01\x01B\b\n" +
+	"\x06_after\"\xa8\x01\n" +
 	"\rWatchResponse\x120\n" +
 	"\achanges\x18\x01 \x03(\v2\x16.coord.v1.ObjectChangeR\achanges\x12/\n" +
 	"\apresent\x18\x02 \x01(\v2\x15.coord.v1.DescriptionR\apresent\x12\x18\n" +
@@ -1898,6 +1899,7 @@ func file_coord_v1_inspect_proto_init() {
 		return
 	}
 	file_coord_v1_session_proto_init()
+	file_coord_v1_inspect_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
