@@ -40,9 +40,16 @@ func slogLevel(l hclog.Level) slog.Level {
 	return slog.LevelInfo
 }
 
+// newerTerm is what a leader says, as an error, when it hears that another one is elected. So
+// ends every leadership that is handed over: nothing is wrong.
+const newerTerm = "peer has newer term, stopping replication"
+
 // Log is part of hclog.Logger.
 func (h *hcLog) Log(level hclog.Level, msg string, args ...any) {
 	to := slogLevel(level)
+	if msg == newerTerm {
+		to = min(to, slog.LevelInfo)
+	}
 	if level == hclog.Off || !h.to.Enabled(context.Background(), to) {
 		return
 	}

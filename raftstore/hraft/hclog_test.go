@@ -24,10 +24,12 @@ func TestHCLog(t *testing.T) {
 	l.With("peer", "n1").Named("net").Warn("lost")
 	l.Log(hclog.Off, "never")
 	l.Error("odd", "key without value")
+	l.Error("peer has newer term, stopping replication", "peer", "n2") // as raft has it
 	l.StandardLogger(nil).Print("standard")
 	want := `level=INFO msg=got bytes="3 / 4"
 level=WARN msg=lost peer=n1
 level=ERROR msg=odd !BADKEY="key without value"
+level=INFO msg="peer has newer term, stopping replication" peer=n2
 level=INFO msg=standard
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
