@@ -21,6 +21,7 @@ type scripted struct {
 	coordv1.UnimplementedSessionServiceServer
 	coordv1.UnimplementedClusterServiceServer
 	stream func(attach *coordv1.Attach, s coordv1.SessionService_AttachServer) error // after Attached
+	attach func() error                                                              // before Attached; nil: nothing
 	status func()                                                                    // nil: nothing
 	opened atomic.Uint64                                                             // sessions, which are counted
 }
@@ -65,6 +66,11 @@ func (n *scripted) Attach(s coordv1.SessionService_AttachServer) error {
 	req, err := s.Recv()
 	if err != nil {
 		return err
+	}
+	if n.attach != nil {
+		if err := n.attach(); err != nil {
+			return err
+		}
 	}
 	attached := &coordv1.Attached{SessionId: req.GetAttach().GetSessionId()}
 	if attached.SessionId == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"coordd.dev/internal/peer"
+	"coordd.dev/internal/server"
 )
 
 // minSnapshotInterval is raft's own.
@@ -55,6 +56,8 @@ type Config struct {
 	CredentialsFile string // empty: everybody may do everything
 	AuditLog        string // a file, or "stderr"; empty: none
 	AuditAll        bool
+
+	MaxStreamsPerClient, MaxCallsPerClient int // 0: the server's defaults
 
 	Pprof               bool
 	InsecureAllowRemote bool
@@ -115,6 +118,9 @@ func (c *Config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.CredentialsFile, "credentials-file", "", "JSON `file` that says who may do what, read anew when it changes; without it everybody may do everything")
 	f.StringVar(&c.AuditLog, "audit-log", "", "write refusals, changes by administrators and openings of sessions to this `file`, or to stderr; opened anew on SIGHUP")
 	f.BoolVar(&c.AuditAll, "audit-all", false, "write allowed reads and acquisitions to the audit log too")
+	f.IntVar(&c.MaxStreamsPerClient, "max-streams-per-client", server.StreamsPerClient,
+		"how `many` sessions of the Go client or coordctl one principal may have at this node; without --credentials-file one host, loopback excepted")
+	f.IntVar(&c.MaxCallsPerClient, "max-calls-per-client", server.CallsPerClient, "how `many` calls of other clients it may have under way at this node")
 	f.BoolVar(&c.Pprof, "pprof", false, "serve /debug/pprof on the admin address")
 	f.BoolVar(&c.InsecureAllowRemote, "insecure-allow-remote", false, "listen beyond loopback without TLS")
 }
@@ -178,10 +184,25 @@ func (c *Config) validate() error {
 	if c.AuditAll && c.AuditLog == "" {
 		fault("--audit-all: there is no audit log; say --audit-log too")
 	}
+	for _, n := range []struct {
+		flag string
+		most int
+	}{
+		{"--max-streams-per-client", c.MaxStreamsPerClient},
+		{"--max-calls-per-client", c.MaxCallsPerClient},
+	} {
+		if n.most < 0 {
+			fault("%s %d: must not be negative; 0 is the default", n.flag, n.most)
+		}
+	}
 	if c.BootstrapExpect < 0 {
 		fault("--bootstrap-expect %d: must not be negative", c.BootstrapExpect)
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Config) shares() server.Shares {
+	return server.Shares{Streams: c.MaxStreamsPerClient, Calls: c.MaxCallsPerClient}
 }
 
 // loopback says whether only this machine reaches the host. Of names it believes one:

@@ -140,6 +140,8 @@ func TestValidate(t *testing.T) {
 		{[]string{"--name", ""}, "--name"},
 		{[]string{"--data-dir", ""}, "--data-dir"},
 		{[]string{"--bootstrap-expect", "-1"}, "--bootstrap-expect -1"},
+		{[]string{"--max-streams-per-client", "-1"}, "--max-streams-per-client -1"},
+		{[]string{"--max-calls-per-client", "-2"}, "--max-calls-per-client -2"},
 		{[]string{"--snapshot-interval", "1ms"}, "--snapshot-interval 1ms: must be at least 5ms"},
 		{[]string{"--snapshot-interval", "-1s"}, "--snapshot-interval -1s"},
 		{[]string{"--disk-stall-limit", "99ms"}, "--disk-stall-limit 99ms: must be at least 100ms"},

@@ -37,8 +37,40 @@ const (
 // The domain of every ErrorInfo.
 const errorDomain = "coordd.dev"
 
-// After so long a client that was refused for load may try again.
-const retryDelay = 200 * time.Millisecond
+// retryAfter is after how long a refused client may try again; 0 where to wait does not help, or
+// the refusal says it itself. A limit is not in it if room is made under it only by somebody who
+// means to: who deletes something, or the client itself.
+func retryAfter(reason coordv1.Reason, limit string) time.Duration {
+	switch reason {
+	case coordv1.Reason_REASON_OVERLOADED:
+		return 200 * time.Millisecond
+	case coordv1.Reason_REASON_LIMIT:
+		switch limit {
+		case limitSessions, limitConnection, limitClient, limitWatches, limitCalls, limitWaiters, limitWaits, limitElements, limitBalances:
+			return time.Second // others have to end something first
+		}
+	default:
+	}
+	return 0
+}
+
+// Values of metaLimit that a client may wait for.
+const (
+	limitSessions   = "sessions"   // in the cluster
+	limitConnection = "connection" // calls that wait, on the connection
+	limitClient     = "client"     // what one client may have: see Shares
+	limitWatches    = "watches"    // at the leader
+	limitCalls      = "calls"      // that wait or hold, of the session
+	limitWaiters    = "waiters"    // for one object
+	limitWaits      = "waits"      // and what they are to send, in the cluster
+	limitElements   = "elements"   // of channels, in the cluster
+	limitBalances   = "balances"   // of sessions in wait groups, in the cluster
+)
+
+// errLimit is LIMIT, with the value of metaLimit.
+func errLimit(what, limit, why string) error {
+	return Error(coordv1.Reason_REASON_LIMIT, what+": "+why, map[string]string{metaLimit: limit})
+}
 
 // codeOf is the gRPC half of the one table from reasons to statuses.
 func codeOf(reason coordv1.Reason) codes.Code {
@@ -86,8 +118,8 @@ func Error(reason coordv1.Reason, message string, metadata map[string]string, mo
 	for _, m := range more {
 		details = append(details, protoadapt.MessageV1Of(m))
 	}
-	if reason == coordv1.Reason_REASON_OVERLOADED {
-		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
+	if d := retryAfter(reason, metadata[metaLimit]); d > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(d)})
 	}
 	if detailed, err := st.WithDetails(details...); err == nil {
 		st = detailed
@@ -168,9 +200,7 @@ func refusalOf(what string, r machine.Refusal) error {
 	case machine.RefusedInvalid:
 		return invalid("%s: TTL, who or ranges break a limit; correct them", what)
 	case machine.RefusedLimit:
-		return Error(coordv1.Reason_REASON_LIMIT,
-			what+": the cluster has as many sessions as it can have; retry later",
-			map[string]string{metaLimit: "sessions"})
+		return errLimit(what, limitSessions, "the cluster has as many sessions as it can have; retry later")
 	case machine.RefusedUnready:
 		return errNoLeader(what, "")
 	case machine.RefusedRestored:

@@ -60,3 +60,23 @@ func TestReasonsHaveCodes(t *testing.T) {
 		}
 	}
 }
+
+// Where to wait helps, that is said; where it does not, nobody is to come again.
+func TestWhatIsWorthAnotherTry(t *testing.T) {
+	for limit, helps := range map[string]bool{
+		"sessions": true, "connection": true, "client": true, "watches": true, "calls": true,
+		"waiters": true, "waits": true, "elements": true, "balances": true,
+		"": false, "leases": false, "backup": false, "members": false, "object": false, "session": false, "cluster": false,
+	} {
+		err := server.Error(coordv1.Reason_REASON_LIMIT, "what", map[string]string{"limit": limit})
+		if (retryOf(err) > 0) != helps {
+			t.Errorf("limit %q: try again after %v", limit, retryOf(err))
+		}
+	}
+	for number := range coordv1.Reason_name {
+		reason := coordv1.Reason(number)
+		if err := server.Error(reason, "what", nil); (retryOf(err) > 0) != (reason == coordv1.Reason_REASON_OVERLOADED) {
+			t.Errorf("%v: try again after %v", reason, retryOf(err))
+		}
+	}
+}

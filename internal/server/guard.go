@@ -183,6 +183,7 @@ type guarded struct {
 	grpc.ServerStream
 	ctx    context.Context //nolint:containedctx // it is what the type is for
 	server *Server
+	stay   *stay
 	method string
 	of     func(req any) []need // of the first message; nil if it needs nothing, or is served elsewhere
 	needs  []need
@@ -194,6 +195,9 @@ func (g *guarded) Context() context.Context { return g.ctx }
 // RecvMsg implements grpc.ServerStream.
 func (g *guarded) RecvMsg(m any) error {
 	if err := g.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if err := g.stay.hear(m); err != nil {
 		return err
 	}
 	if g.of != nil && g.needs == nil {

@@ -185,14 +185,19 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err != nil {
 		return nil, err
 	}
-	if stale(req) {
-		return s.serve(ctx, req, info.FullMethod, row, handler)
-	}
-	leave, err := enter(ctx, req)
+	leave, err := s.share(ctx, info.FullMethod, row, req)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	if stale(req) {
+		return s.serve(ctx, req, info.FullMethod, row, handler)
+	}
+	hangUp, err := enter(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	defer hangUp()
 	leader, err := s.target(ctx, info.FullMethod)
 	if err != nil {
 		return nil, err
@@ -209,7 +214,12 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if err != nil {
 		return err
 	}
-	g := &guarded{ServerStream: ss, ctx: ctx, server: s, method: info.FullMethod}
+	stay, err := s.stays(ctx, info.FullMethod)
+	if err != nil {
+		return err
+	}
+	defer stay.leave()
+	g := &guarded{ServerStream: ss, ctx: ctx, server: s, stay: stay, method: info.FullMethod}
 	leader, err := s.target(ctx, info.FullMethod)
 	if err != nil {
 		return err

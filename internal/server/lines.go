@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 
 	"google.golang.org/grpc/stats"
-
-	coordv1 "coordd.dev/api/coord/v1"
 )
 
 // maxWaits bounds the calls of one connection that may wait, those that are passed on to
@@ -101,9 +99,8 @@ func enter(ctx context.Context, req any) (leave func(), err error) {
 	}
 	if l.waits.Add(1) > l.limit {
 		l.waits.Add(-1)
-		return nil, Error(coordv1.Reason_REASON_LIMIT,
-			fmt.Sprintf("call: %d calls of this connection wait already, as many as may; use another connection", l.limit),
-			map[string]string{metaLimit: "connection"})
+		return nil, errLimit("call", limitConnection,
+			fmt.Sprintf("%d calls of this connection wait already, as many as may; use another connection", l.limit))
 	}
 	return func() { l.waits.Add(-1) }, nil
 }

@@ -28,11 +28,21 @@ type row struct {
 	fixed []need
 	of    func(req any) []need
 	opens bool // a session: that is told in the audit log
+	free  bool // it renews, lets go, or says how the node is: never refused for load (SEMANTICS H1)
 }
 
 // known is the row of what every principal may do. Most of these are about a session's own
 // calls: they need its secret, which is bound to the principal that opened it.
 func known() row { return row{} }
+
+// free is known of what is never refused for load.
+func free() row { return row{free: true} }
+
+// exempt says that a call is not refused for load, as urgencyOfOp says it of the ops of streams.
+func exempt(row row, req any) bool {
+	add, ok := req.(*coordv1.AddRequest)
+	return row.free || ok && add.GetDelta() <= 0
+}
 
 // one is the row of a method about the object that its request names.
 func one(v rights.Verb, k rights.Kind) row {
@@ -117,22 +127,22 @@ func methodTable() map[string]row {
 // otherMethods are those about sessions, the cluster and the node.
 func otherMethods() map[string]row {
 	return map[string]row{
-		healthv1.Health_Check_FullMethodName: {open: true},
+		healthv1.Health_Check_FullMethodName: {open: true, free: true},
 		healthv1.Health_Watch_FullMethodName: {open: true},
-		healthv1.Health_List_FullMethodName:  {open: true},
+		healthv1.Health_List_FullMethodName:  {open: true, free: true},
 
 		reflectionv1.ServerReflection_ServerReflectionInfo_FullMethodName:      known(),
 		reflectionv1alpha.ServerReflection_ServerReflectionInfo_FullMethodName: known(),
 
 		coordv1.SessionService_Attach_FullMethodName:        known(), // attach.go asks for each op
-		coordv1.SessionService_Renew_FullMethodName:         known(),
+		coordv1.SessionService_Renew_FullMethodName:         free(),
 		coordv1.SessionService_OpenSession_FullMethodName:   {opens: true},
-		coordv1.SessionService_CloseSession_FullMethodName:  known(),
-		coordv1.SessionService_CancelCall_FullMethodName:    known(),
+		coordv1.SessionService_CloseSession_FullMethodName:  free(),
+		coordv1.SessionService_CancelCall_FullMethodName:    free(),
 		coordv1.SessionService_ListSessions_FullMethodName:  {fixed: []need{{rights.Read, rights.All(rights.Session)}}},
 		coordv1.SessionService_RevokeSession_FullMethodName: request(revokes),
 
-		coordv1.ClusterService_Status_FullMethodName:          known(),
+		coordv1.ClusterService_Status_FullMethodName:          free(),
 		coordv1.ClusterService_AddMember_FullMethodName:       onCluster(),
 		coordv1.ClusterService_RemoveMember_FullMethodName:    onCluster(),
 		coordv1.ClusterService_TransferLeader_FullMethodName:  onCluster(),
@@ -146,30 +156,30 @@ func objectMethods() map[string]row {
 	acquire := func(k rights.Kind) row { return one(rights.Acquire, k) }
 	return map[string]row{
 		coordv1.LockService_Lock_FullMethodName:   request(locksOf),
-		coordv1.LockService_Unlock_FullMethodName: known(),
+		coordv1.LockService_Unlock_FullMethodName: free(),
 
 		coordv1.SemaphoreService_Acquire_FullMethodName: acquire(rights.Semaphore),
-		coordv1.SemaphoreService_Release_FullMethodName: known(),
+		coordv1.SemaphoreService_Release_FullMethodName: free(),
 		coordv1.SemaphoreService_Resize_FullMethodName:  one(rights.Admin, rights.Semaphore),
 
 		coordv1.ElectionService_Campaign_FullMethodName:           acquire(rights.Election),
 		coordv1.ElectionService_Proclaim_FullMethodName:           known(),
-		coordv1.ElectionService_Resign_FullMethodName:             known(),
-		coordv1.ElectionService_TransferLeadership_FullMethodName: known(),
+		coordv1.ElectionService_Resign_FullMethodName:             free(),
+		coordv1.ElectionService_TransferLeadership_FullMethodName: free(),
 		coordv1.ElectionService_GetLeader_FullMethodName:          one(rights.Read, rights.Election),
 
 		coordv1.ChannelService_Send_FullMethodName:         acquire(rights.Channel),
 		coordv1.ChannelService_Receive_FullMethodName:      acquire(rights.Channel),
-		coordv1.ChannelService_Acknowledge_FullMethodName:  known(),
-		coordv1.ChannelService_GiveBack_FullMethodName:     known(),
-		coordv1.ChannelService_CloseChannel_FullMethodName: acquire(rights.Channel),
+		coordv1.ChannelService_Acknowledge_FullMethodName:  free(),
+		coordv1.ChannelService_GiveBack_FullMethodName:     free(),
+		coordv1.ChannelService_CloseChannel_FullMethodName: {of: acquire(rights.Channel).of, free: true},
 
 		coordv1.WaitGroupService_Add_FullMethodName:  acquire(rights.WaitGroup),
 		coordv1.WaitGroupService_Wait_FullMethodName: acquire(rights.WaitGroup),
 
 		coordv1.OnceService_Begin_FullMethodName:    acquire(rights.Once),
-		coordv1.OnceService_Complete_FullMethodName: known(),
-		coordv1.OnceService_Abandon_FullMethodName:  known(),
+		coordv1.OnceService_Complete_FullMethodName: free(),
+		coordv1.OnceService_Abandon_FullMethodName:  free(),
 
 		coordv1.CondService_AwaitSignal_FullMethodName: request(awaits),
 		coordv1.CondService_Signal_FullMethodName:      acquire(rights.Cond),

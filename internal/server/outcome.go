@@ -65,7 +65,7 @@ func unfitOf(op *machine.Op, o *outcome, stored func(park.Object) park.Traits) u
 	case park.Limit:
 		return limited(op, o.value)
 	case park.Full:
-		value[metaLimit] = "calls"
+		value[metaLimit] = limitCalls
 		why := fmt.Sprintf("the session has %d calls that wait or hold, as many as it can have; end some, then ask again", o.value)
 		return unfit{coordv1.Reason_REASON_LIMIT, why, value, nil}
 	case park.Closed:

@@ -29,9 +29,7 @@ const (
 func (s *sessions) Renew(ctx context.Context, req *coordv1.RenewRequest) (*coordv1.RenewResponse, error) {
 	leases := req.GetLeases()
 	if len(leases) > maxLeases {
-		return nil, Error(coordv1.Reason_REASON_LIMIT,
-			fmt.Sprintf("renew: %d leases, at most %d; use several calls", len(leases), maxLeases),
-			map[string]string{metaLimit: "leases"})
+		return nil, errLimit("renew", "leases", fmt.Sprintf("%d leases, at most %d; use several calls", len(leases), maxLeases))
 	}
 	out := &coordv1.RenewResponse{Renewals: make([]coordv1.Renewal, len(leases))}
 	checked := s.check(ctx, leases, out.Renewals)

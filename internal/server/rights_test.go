@@ -59,6 +59,12 @@ func (n *guardedNode) write(principals ...string) {
 // leadingFor is leading of a node with these principals; its cluster knows how to refuse.
 func leadingFor(t *testing.T, principals ...string) *guardedNode {
 	t.Helper()
+	return leadingWith(t, server.Shares{}, principals...)
+}
+
+// leadingWith is leadingFor of a node where each has some shares.
+func leadingWith(t *testing.T, each server.Shares, principals ...string) *guardedNode {
+	t.Helper()
 	n := &guardedNode{node: &node{t: t}, path: filepath.Join(t.TempDir(), "credentials.json"), lines: new(book)}
 	n.write(principals...)
 	quiet := slog.New(slog.DiscardHandler)
@@ -69,7 +75,7 @@ func leadingFor(t *testing.T, principals ...string) *guardedNode {
 	if n.audit, err = audit.Open(audit.Stderr, n.lines, false, quiet); err != nil {
 		t.Fatal(err)
 	}
-	n.node = start(t, func(c *server.Config, _ *raftstore.Config) { c.Rights, c.Audit = r, n.audit })
+	n.node = start(t, func(c *server.Config, _ *raftstore.Config) { c.Rights, c.Audit, c.PerClient = r, n.audit, each })
 	t.Cleanup(func() { _ = n.audit.Close() })
 	n.engine.lead()
 	synctest.Wait()

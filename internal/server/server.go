@@ -69,6 +69,9 @@ type Config struct {
 	// Audit is where decisions are recorded; nil is nowhere.
 	Audit *audit.Log
 
+	// PerClient is how much of the node one client may have.
+	PerClient Shares
+
 	// Locate returns where clients reach a node of the configuration; of this node at once.
 	Locate func(ctx context.Context, nodeID string) (clientAddr string, err error)
 	// Dial connects to the server of such a node, to a listener there that is Passed.
@@ -137,6 +140,7 @@ type Server struct {
 	leader    *leader
 	forward   *forwarder
 	renewals  *gatherer
+	house     *house
 	methods   map[string]row // what each method needs; never changed
 	founding  atomic.Bool    // the Bootstrap is in the log, its outcome is not known
 	saves     chan struct{}  // has a token for each backup that is being taken
@@ -167,6 +171,7 @@ func New(cfg Config) (*Server, error) {
 		stopping: make(chan struct{}),
 		draining: make(chan struct{}),
 	}
+	s.house = newHouse(s.cfg.PerClient, s.cfg.Logger)
 	s.leader = newLeader(s.cfg.Locate)
 	s.forward = newForwarder(s.cfg)
 	s.telemetry = telemetry.NewServer(s.cfg.TracerProvider, s.cfg.MeterProvider, s.gauges)

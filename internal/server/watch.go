@@ -65,10 +65,9 @@ func (i *inspect) Watch(req *coordv1.WatchRequest, ss grpc.ServerStreamingServer
 }
 
 func errWatches() error {
-	return Error(coordv1.Reason_REASON_LIMIT,
-		fmt.Sprintf("watch: the leader has %d watches, or %d of more than one object, as many as it can have; "+
-			"watch one object by its name, or end other watches", maxWatches, maxWide),
-		map[string]string{metaLimit: "watches"})
+	return errLimit("watch", limitWatches,
+		fmt.Sprintf("the leader has %d watches, or %d of more than one object, as many as it can have; "+
+			"watch one object by its name, or end other watches", maxWatches, maxWide))
 }
 
 // watchedOf says what is to be watched; a Name "" or a Kind 0 is all of them.

@@ -135,6 +135,7 @@ func limited(op *machine.Op, value int64) unfit {
 	case machine.DoTable:
 		where, why = mapLimit(value)
 	case machine.DoAdd:
+		where = limitBalances
 		if why = "wait groups have %d balances of sessions, as many as may be; retry later"; value == latch.MaxShares {
 			where, why = "session", "the session has added to %d groups and not settled it, as many as may be; settle some, then ask again"
 		}
@@ -177,14 +178,14 @@ func mapLimit(value int64) (where, why string) {
 func waitLimit(arms []park.Arm, value int64) (where, why string) {
 	switch value {
 	case machine.MaxWaiters:
-		return "object", "%d calls wait for it, as many as may; retry later"
+		return limitWaiters, "%d calls wait for it, as many as may; retry later"
 	case machine.MaxParkedBytes:
-		return "cluster", "what waits to be sent has %d bytes, as many as may be; retry later"
+		return limitWaits, "what waits to be sent has %d bytes, as many as may be; retry later"
 	}
 	for _, a := range arms {
 		switch {
 		case a.On.Kind == park.KindChan && a.Side == park.Send && value == channel.MaxStored:
-			return "cluster", "elements of channels may have %d bytes together; receive some, then ask again"
+			return limitElements, "elements of channels may have %d bytes together; receive some, then ask again"
 		case a.On.Kind == park.KindOnce && value == latch.MaxStored:
 			return "cluster", "results of onces may have %d bytes together; delete some, then ask again"
 		case a.On.Kind == park.KindOnce && value == latch.MaxOnces:
@@ -195,7 +196,7 @@ func waitLimit(arms []park.Arm, value int64) (where, why string) {
 			return "cluster", noSemaphores
 		}
 	}
-	return "cluster", "the cluster has %d of these, as many as it can have; retry later"
+	return limitWaits, "the cluster has %d of these, as many as it can have; retry later"
 }
 
 // refusedRead is the status of a read of a map that the map refused.
