@@ -64,6 +64,10 @@ func TestErrorTexts(t *testing.T) {
 				"\n\thost-a pid 812 (billing) holds lock a (pay.go:12), lock c and waits for lock b" +
 				"\n\tsession 000000000000002b holds lock b and waits for lock a",
 		},
+		{
+			&client.DeadlockError{Cycle: []client.Wait{{Who: nobody, Holds: []client.Ref{{}}, Wants: client.Ref{}}}},
+			client.ErrDeadlock, "deadlock:\n\tsession 000000000000002b holds an object that you may not read and waits for an object that you may not read",
+		},
 	} {
 		if got := tc.err.Error(); got != tc.want {
 			t.Errorf("got  %q\nwant %q", got, tc.want)

@@ -93,6 +93,10 @@ func (a *attachment) send(out drained) error {
 			return err
 		}
 	}
+	for i := range out.outcomes {
+		o := &out.outcomes[i]
+		o.cycle = a.server.veil(askerOf(a.grpc.Context()), o.cycle)
+	}
 	for batch := out.outcomes; len(batch) > 0; {
 		var frame *coordv1.AttachResponse
 		frame, batch = outcomesOf(batch)

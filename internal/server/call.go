@@ -59,6 +59,7 @@ func (s *Server) call(ctx context.Context, what string, c *machine.Call) (outcom
 		if a.err != nil {
 			return outcome{}, a.err()
 		}
+		a.cycle = s.veil(askerOf(ctx), a.cycle)
 		return a.outcome, nil
 	case <-ctx.Done():
 		return outcome{}, hungUp(ctx, what)

@@ -3171,7 +3171,8 @@ func (x *CycleWait) GetSkipped() int64 {
 	return 0
 }
 
-// Ref names an object, and where in a program it was asked for.
+// Ref names an object, and where in a program it was asked for. It is empty for an object that
+// who asks may neither read nor acquire.
 type Ref struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Kind          Kind                   `protobuf:"varint,1,opt,name=kind,proto3,enum=coord.v1.Kind" json:"kind,omitempty"`
