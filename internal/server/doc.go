@@ -33,7 +33,8 @@
 //     lies below the floor (SEMANTICS C1).
 //  10. Every queue has a bound: bytes in flight and outbox of a stream, leases and ranges
 //     of a call, ops of a frame, streams and waiting calls of a connection, changes that are
-//     kept and their texts, watches of a node and what waits for each.
+//     kept and their texts, watches of a node and what waits for each. Of streams, calls, watches
+//     and openings of sessions each client has a share, which never costs it a renewal or a release.
 //  11. A backup is what the state is after a command of its own. A restore is decided by one
 //     command (SEMANTICS C1): whatever fails before it has changed nothing. A replaced state
 //     is not told as changes: journals begin anew, as after a snapshot.
