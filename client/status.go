@@ -188,7 +188,7 @@ func refusal(o *coordv1.Outcome) error {
 		}
 		return fmt.Errorf("%w: it was made with limit %d", ErrMismatch, o.GetValue())
 	case coordv1.Code_CODE_LIMIT:
-		return fmt.Errorf("%w: the cluster has %d, as many as it can have; retry later", ErrLimit, o.GetValue())
+		return fmt.Errorf("%w: there are %d, as many as may be; retry later", ErrLimit, o.GetValue())
 	case coordv1.Code_CODE_FULL:
 		return fmt.Errorf("%w: the session has as many calls as it can have; retry later", ErrLimit)
 	case coordv1.Code_CODE_NOT_FOUND:

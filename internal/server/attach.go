@@ -47,6 +47,7 @@ type attachment struct {
 	server *Server
 	grpc   grpc.BidiStreamingServer[coordv1.AttachRequest, coordv1.AttachResponse]
 	window window // only of the reader, but for its release
+	excess excess
 }
 
 // write sends what comes into the outbox until the stream is cut or its client is gone.
@@ -96,6 +97,7 @@ func (a *attachment) send(out drained) error {
 	for i := range out.outcomes {
 		o := &out.outcomes[i]
 		o.cycle = a.server.veil(askerOf(a.grpc.Context()), o.cycle)
+		a.excess.explain(o, a.server.house.shares.Waits)
 	}
 	for batch := out.outcomes; len(batch) > 0; {
 		var frame *coordv1.AttachResponse
@@ -201,6 +203,7 @@ func (a *attachment) readFrame() error {
 	}
 	asker := askerOf(a.grpc.Context())
 	allowed := a.server.permitOps(asker, frame)
+	a.boundWaits(frame)
 	a.server.renewals.ride()
 	a.submit(frame, urgencyOf(frame), func(index uint64) {
 		a.server.recordAllowed(asker, coordv1.SessionService_Attach_FullMethodName, allowed, "", index)
@@ -239,6 +242,7 @@ func (a *attachment) submit(c machine.Command, u raftstore.Urgency, applied func
 	a.server.cfg.Log.Submit(data, a.source(c), u, func(index uint64, _ any, err error) {
 		a.window.release(len(data))
 		if err != nil {
+			a.uncount(c)
 			a.cut(func() error { return streamError(a.server.leaderHint(), err) })
 			return
 		}

@@ -53,6 +53,9 @@ func (s *Server) call(ctx context.Context, what string, c *machine.Call) (outcom
 		}
 		defer hub.forget(w)
 	}
+	if err := s.boundCall(s.tenantOfAsker(askerOf(ctx)), what, c); err != nil {
+		return outcome{}, err
+	}
 	s.submit(ctx, what, c, w)
 	select {
 	case a := <-w.told:
@@ -89,6 +92,9 @@ func (s *Server) submit(ctx context.Context, what string, c *machine.Call, w *ca
 	s.cfg.Log.Submit(data, raftstore.Source(c.Session), urgencyOfOp(&c.Op), func(index uint64, result any, err error) {
 		noteIndex(ctx, index)
 		called, _ := result.(machine.Called)
+		if err != nil || called.Refusal != 0 { // nothing will be told of it
+			s.cfg.Replica.hub.tally.forget(c.Session, waitKey{request: c.Request})
+		}
 		switch {
 		case err != nil:
 			w.tell(answer{err: func() error { return callFailed(what, s.leaderHint(), err) }})

@@ -38,6 +38,7 @@ type hub struct {
 	callers callers
 	touched []*stream // of one dispatch; kept for its memory
 	backlog backlog   // of the streams; needs no mu
+	tally   *tally    // of waits, by client; has a mu of its own
 }
 
 func newHub() *hub {
@@ -46,6 +47,7 @@ func newHub() *hub {
 		pending: make(map[attachKey]*stream),
 		bound:   make(map[park.SessionID]*stream),
 		callers: make(callers),
+		tally:   newTally(),
 	}
 }
 
@@ -126,7 +128,7 @@ func (h *hub) dispatch(events []machine.Event) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.streams) == 0 && len(h.callers) == 0 {
+	if len(h.streams) == 0 && len(h.callers) == 0 && h.tally.empty() {
 		return // every follower
 	}
 	for len(events) > 0 {
@@ -154,6 +156,7 @@ func (h *hub) deliver(events []machine.Event) {
 	e := &events[0]
 	switch e.Type {
 	case machine.EventOutcome:
+		h.tally.answered(events)
 		if st := h.bound[e.Session]; st != nil {
 			h.push(st, events)
 		} else {
@@ -166,11 +169,15 @@ func (h *hub) deliver(events []machine.Event) {
 			st.cut(refusedAttach(*e))
 		}
 	case machine.EventCut:
+		if e.Refusal == machine.RefusedOver || e.Refusal == machine.RefusedRevoked {
+			h.tally.ended(e.Session) // what came too late was counted
+		}
 		if st := h.bound[e.Session]; st != nil && st.key.epoch == e.Epoch {
 			delete(h.bound, e.Session)
 			st.cut(refused(e.Session, e.Refusal))
 		}
 	case machine.EventEnded:
+		h.tally.ended(e.Session)
 		if st := h.bound[e.Session]; st != nil {
 			delete(h.bound, e.Session)
 			st.cut(refused(e.Session, e.Refusal))

@@ -38,3 +38,27 @@ func TestAttachOfAStreamThatIsGoneCutsTheEarlier(t *testing.T) {
 		t.Error("it goes on")
 	}
 }
+
+// A frame that came after its session had ended was counted after that, and is cut: its waits
+// are forgotten. Those of a session that goes on are not.
+func TestCutOfTheDeadIsNotCounted(t *testing.T) {
+	h, of := newHub(), tenant{principal: "p"}
+	h.tally.most = 2
+	for _, s := range []park.SessionID{1, 2} {
+		if !h.tally.park(s, waitKey{seq: 1}, of, 1) {
+			t.Fatal("no room")
+		}
+	}
+	h.dispatch([]machine.Event{{Type: machine.EventCut, Session: 2, Epoch: 1, Refusal: machine.RefusedOldEpoch}})
+	if h.tally.park(3, waitKey{seq: 1}, of, 1) {
+		t.Error("the waits of a session that only changed its stream are forgotten")
+	}
+	h.dispatch([]machine.Event{{Type: machine.EventCut, Session: 1, Epoch: 1, Refusal: machine.RefusedOver}})
+	if !h.tally.park(3, waitKey{seq: 1}, of, 1) {
+		t.Error("the dead have waits")
+	}
+	h.tally.reset()
+	if !h.tally.empty() || len(h.tally.arms) != 0 {
+		t.Errorf("left over: %v", h.tally.arms)
+	}
+}

@@ -188,6 +188,7 @@ func (r *Replica) Restore(from io.Reader) error {
 	r.publish()
 	r.mu.Unlock()
 	r.journal.reset(m.Revision())
+	r.hub.tally.reset()
 	r.hub.cutAll(func() error { return errNoLeader("stream", "") })
 	r.hub.release(0, func() error { return errAskAgain("call", "this node fell behind") })
 	return nil

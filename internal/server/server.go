@@ -172,6 +172,7 @@ func New(cfg Config) (*Server, error) {
 		draining: make(chan struct{}),
 	}
 	s.house = newHouse(s.cfg.PerClient, s.cfg.Logger)
+	s.cfg.Replica.hub.tally.most = s.house.shares.Waits
 	s.leader = newLeader(s.cfg.Locate)
 	s.forward = newForwarder(s.cfg)
 	s.telemetry = telemetry.NewServer(s.cfg.TracerProvider, s.cfg.MeterProvider, s.gauges)

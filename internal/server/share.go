@@ -33,6 +33,10 @@ type Shares struct {
 	Watches int // watches, and whatever else streams; default 1,024
 	Wide    int // watches of more than one object; default 24
 
+	// Waits is how many arms of waits it may have parked in the cluster, which has room for
+	// 1,000,000: the leader counts them, whatever node they come by. Default 250,000.
+	Waits int
+
 	// Opens is how many sessions it may open a second, and Burst how many at once after a rest:
 	// each is an entry of the log. Defaults 500 and 2,000: a thousand processes that start at
 	// once are not slowed down.
@@ -45,7 +49,7 @@ func (s Shares) withDefaults() Shares {
 		otherwise int
 	}{
 		{&s.Streams, StreamsPerClient}, {&s.Calls, CallsPerClient},
-		{&s.Watches, 1_024}, {&s.Wide, 24}, {&s.Opens, 500}, {&s.Burst, 2_000},
+		{&s.Watches, 1_024}, {&s.Wide, 24}, {&s.Waits, 250_000}, {&s.Opens, 500}, {&s.Burst, 2_000},
 	} {
 		if *d.of <= 0 {
 			*d.of = d.otherwise
@@ -70,9 +74,16 @@ func (t tenant) String() string {
 
 // tenantOf is whose room a call takes. What another node passes on takes that one's room.
 func (s *Server) tenantOf(ctx context.Context) tenant {
-	a := askerOf(ctx)
+	if forwarded(ctx) {
+		return tenant{}
+	}
+	return s.tenantOfAsker(askerOf(ctx))
+}
+
+// tenantOfAsker is whose room an asker takes, wherever it is connected.
+func (s *Server) tenantOfAsker(a *asker) tenant {
 	switch {
-	case a == nil || forwarded(ctx):
+	case a == nil:
 		return tenant{}
 	case s.cfg.Rights != nil && a.id.Principal != "":
 		return tenant{principal: a.id.Principal}
