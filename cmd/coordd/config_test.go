@@ -43,6 +43,7 @@ func TestPrecedence(t *testing.T) {
 	want := Config{
 		Name: "flag", DataDir: "env", ListenClient: "127.0.0.1:7600", ListenPeer: "file:1", ListenAdmin: "127.0.0.1:7602",
 		Join: []string{"a:1", "b:1"}, BootstrapExpect: 2, Engine: "raft", LogFormat: "text", LogLevel: slog.LevelWarn, Pprof: true,
+		MaxStreamsPerClient: 8_192, MaxCallsPerClient: 4_096,
 		SnapshotEntries: 7, SnapshotInterval: 30 * time.Second, DiskStallLimit: 2 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
