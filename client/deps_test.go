@@ -12,7 +12,7 @@ import (
 var light = []string{
 	"coordd.dev/api/",
 	"coordd.dev/client",
-	"coordd.dev/internal/certs", // the words of what TLS refuses
+	"coordd.dev/internal/certs",   // the words of what TLS refuses
 	"coordd.dev/internal/durable", // of certs, which also makes files
 	"coordd.dev/internal/lessee",
 	"coordd.dev/internal/telemetry", // the form of a trace context

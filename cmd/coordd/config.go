@@ -201,8 +201,8 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
-func (c *Config) shares() server.Shares {
-	return server.Shares{Streams: c.MaxStreamsPerClient, Calls: c.MaxCallsPerClient}
+func (c *Config) quota() server.Quota {
+	return server.Quota{Streams: c.MaxStreamsPerClient, Calls: c.MaxCallsPerClient}
 }
 
 // loopback says whether only this machine reaches the host. Of names it believes one:

@@ -129,7 +129,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	srv, err := server.New(server.Config{
 		Replica: replica, Log: log,
 		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
-		Rights: gates.rights, Audit: gates.audit, AwaitRestore: n.cfg.AwaitRestore, PerClient: n.cfg.shares(),
+		Rights: gates.rights, Audit: gates.audit, AwaitRestore: n.cfg.AwaitRestore, PerClient: n.cfg.quota(),
 		Locate: mux.Locate, Dial: mux.DialCalls, Ask: ask(mux), Heard: mux.Heard,
 		TLS: n.tls.client, Logger: n.logger,
 		TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters, Propagator: telemetry.propagator,

@@ -97,7 +97,7 @@ func (a *attachment) send(out drained) error {
 	for i := range out.outcomes {
 		o := &out.outcomes[i]
 		o.cycle = a.server.veil(askerOf(a.grpc.Context()), o.cycle)
-		a.excess.explain(o, a.server.house.shares.Waits)
+		a.excess.explain(o, a.server.quotas.quota.Waits)
 	}
 	for batch := out.outcomes; len(batch) > 0; {
 		var frame *coordv1.AttachResponse
@@ -160,6 +160,7 @@ func (a *attachment) attach() error {
 	a.submit(attach, urgency, func(index uint64) { a.opened(attach, index) })
 	select {
 	case <-a.bound:
+		a.server.cfg.Replica.hub.tally.keep(a.session, attach.Wanted)
 		return nil
 	case <-a.over:
 		return errOver

@@ -53,7 +53,7 @@ func (s *Server) call(ctx context.Context, what string, c *machine.Call) (outcom
 		}
 		defer hub.forget(w)
 	}
-	if err := s.boundCall(s.tenantOfAsker(askerOf(ctx)), what, c); err != nil {
+	if err := s.boundCall(s.consumerOfAsker(askerOf(ctx)), what, c); err != nil {
 		return outcome{}, err
 	}
 	s.submit(ctx, what, c, w)

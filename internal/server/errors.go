@@ -58,7 +58,7 @@ func retryAfter(reason coordv1.Reason, limit string) time.Duration {
 const (
 	limitSessions   = "sessions"   // in the cluster
 	limitConnection = "connection" // calls that wait, on the connection
-	limitClient     = "client"     // what one client may have: see Shares
+	limitClient     = "client"     // what one client may have: see Quota
 	limitWatches    = "watches"    // at the leader
 	limitCalls      = "calls"      // that wait or hold, of the session
 	limitWaiters    = "waiters"    // for one object

@@ -183,7 +183,7 @@ type guarded struct {
 	grpc.ServerStream
 	ctx    context.Context //nolint:containedctx // it is what the type is for
 	server *Server
-	stay   *stay
+	usage  *streamUsage
 	method string
 	of     func(req any) []need // of the first message; nil if it needs nothing, or is served elsewhere
 	needs  []need
@@ -197,7 +197,7 @@ func (g *guarded) RecvMsg(m any) error {
 	if err := g.ServerStream.RecvMsg(m); err != nil {
 		return err
 	}
-	if err := g.stay.hear(m); err != nil {
+	if err := g.usage.hear(m); err != nil {
 		return err
 	}
 	if g.of != nil && g.needs == nil {

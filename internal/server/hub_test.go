@@ -42,7 +42,7 @@ func TestAttachOfAStreamThatIsGoneCutsTheEarlier(t *testing.T) {
 // A frame that came after its session had ended was counted after that, and is cut: its waits
 // are forgotten. Those of a session that goes on are not.
 func TestCutOfTheDeadIsNotCounted(t *testing.T) {
-	h, of := newHub(), tenant{principal: "p"}
+	h, of := newHub(), consumer{principal: "p"}
 	h.tally.most = 2
 	for _, s := range []park.SessionID{1, 2} {
 		if !h.tally.park(s, waitKey{seq: 1}, of, 1) {

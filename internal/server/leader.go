@@ -185,7 +185,7 @@ func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err != nil {
 		return nil, err
 	}
-	leave, err := s.share(ctx, info.FullMethod, row, req)
+	leave, err := s.countCall(ctx, info.FullMethod, row, req)
 	if err != nil {
 		return nil, err
 	}
@@ -214,12 +214,12 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if err != nil {
 		return err
 	}
-	stay, err := s.stays(ctx, info.FullMethod)
+	usage, err := s.countStream(ctx, info.FullMethod)
 	if err != nil {
 		return err
 	}
-	defer stay.leave()
-	g := &guarded{ServerStream: ss, ctx: ctx, server: s, stay: stay, method: info.FullMethod}
+	defer usage.leave()
+	g := &guarded{ServerStream: ss, ctx: ctx, server: s, usage: usage, method: info.FullMethod}
 	leader, err := s.target(ctx, info.FullMethod)
 	if err != nil {
 		return err

@@ -59,11 +59,11 @@ func (n *guardedNode) write(principals ...string) {
 // leadingFor is leading of a node with these principals; its cluster knows how to refuse.
 func leadingFor(t *testing.T, principals ...string) *guardedNode {
 	t.Helper()
-	return leadingWith(t, server.Shares{}, principals...)
+	return leadingWith(t, server.Quota{}, principals...)
 }
 
 // leadingWith is leadingFor of a node where each has some shares.
-func leadingWith(t *testing.T, each server.Shares, principals ...string) *guardedNode {
+func leadingWith(t *testing.T, each server.Quota, principals ...string) *guardedNode {
 	t.Helper()
 	n := &guardedNode{node: &node{t: t}, path: filepath.Join(t.TempDir(), "credentials.json"), lines: new(book)}
 	n.write(principals...)

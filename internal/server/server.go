@@ -70,7 +70,7 @@ type Config struct {
 	Audit *audit.Log
 
 	// PerClient is how much of the node one client may have.
-	PerClient Shares
+	PerClient Quota
 
 	// Locate returns where clients reach a node of the configuration; of this node at once.
 	Locate func(ctx context.Context, nodeID string) (clientAddr string, err error)
@@ -140,7 +140,7 @@ type Server struct {
 	leader    *leader
 	forward   *forwarder
 	renewals  *gatherer
-	house     *house
+	quotas    *quotas
 	methods   map[string]row // what each method needs; never changed
 	founding  atomic.Bool    // the Bootstrap is in the log, its outcome is not known
 	saves     chan struct{}  // has a token for each backup that is being taken
@@ -171,8 +171,8 @@ func New(cfg Config) (*Server, error) {
 		stopping: make(chan struct{}),
 		draining: make(chan struct{}),
 	}
-	s.house = newHouse(s.cfg.PerClient, s.cfg.Logger)
-	s.cfg.Replica.hub.tally.most = s.house.shares.Waits
+	s.quotas = newQuotas(s.cfg.PerClient, s.cfg.Logger)
+	s.cfg.Replica.hub.tally.most = s.quotas.quota.Waits
 	s.leader = newLeader(s.cfg.Locate)
 	s.forward = newForwarder(s.cfg)
 	s.telemetry = telemetry.NewServer(s.cfg.TracerProvider, s.cfg.MeterProvider, s.gauges)

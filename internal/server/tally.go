@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"coordd.dev/internal/machine"
@@ -15,7 +16,7 @@ type tally struct {
 	most int // of a client
 
 	mu    sync.Mutex
-	arms  map[tenant]int
+	arms  map[consumer]int
 	waits map[park.SessionID]map[waitKey]counted // of sessions that have some
 }
 
@@ -28,17 +29,17 @@ type waitKey struct {
 // A counted is a wait of so many arms, or an op that ends another one: of that the log tells
 // nothing else.
 type counted struct {
-	tenant tenant
-	arms   int
-	ends   park.Seq
+	consumer consumer
+	arms     int
+	ends     park.Seq
 }
 
 func newTally() *tally {
-	return &tally{arms: make(map[tenant]int), waits: make(map[park.SessionID]map[waitKey]counted)}
+	return &tally{arms: make(map[consumer]int), waits: make(map[park.SessionID]map[waitKey]counted)}
 }
 
 // park counts a wait, and is false if its client has too many. One that is counted joins itself.
-func (t *tally) park(s park.SessionID, key waitKey, of tenant, arms int) bool {
+func (t *tally) park(s park.SessionID, key waitKey, of consumer, arms int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old, ok := t.waits[s][key]; ok && old.arms > 0 {
@@ -48,7 +49,7 @@ func (t *tally) park(s park.SessionID, key waitKey, of tenant, arms int) bool {
 		return false
 	}
 	t.arms[of] += arms
-	t.put(s, key, counted{tenant: of, arms: arms})
+	t.put(s, key, counted{consumer: of, arms: arms})
 	return true
 }
 
@@ -106,8 +107,21 @@ func (t *tally) drop(s park.SessionID, key waitKey) {
 	if len(t.waits[s]) == 0 {
 		delete(t.waits, s)
 	}
-	if t.arms[c.tenant] -= c.arms; t.arms[c.tenant] == 0 {
-		delete(t.arms, c.tenant)
+	if t.arms[c.consumer] -= c.arms; t.arms[c.consumer] == 0 {
+		delete(t.arms, c.consumer)
+	}
+}
+
+// keep forgets those waits of a session that its Attach did not list: the machine has let go of
+// them, and tells nobody.
+func (t *tally) keep(s park.SessionID, listed []machine.Range) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key := range t.waits[s] { // order-free: each is looked at by itself
+		in := func(r machine.Range) bool { return r.First <= key.seq && key.seq <= r.Last }
+		if key.seq != 0 && !slices.ContainsFunc(listed, in) {
+			t.drop(s, key)
+		}
 	}
 }
 
@@ -143,10 +157,10 @@ func waitsFor(op *machine.Op) int {
 }
 
 // boundCall counts a call of a session without a stream, or refuses it.
-func (s *Server) boundCall(of tenant, what string, c *machine.Call) error {
+func (s *Server) boundCall(of consumer, what string, c *machine.Call) error {
 	arms := waitsFor(&c.Op)
 	t := s.cfg.Replica.hub.tally
-	if of == (tenant{}) || arms == 0 || t.park(c.Session, waitKey{request: c.Request}, of, arms) {
+	if of == (consumer{}) || arms == 0 || t.park(c.Session, waitKey{request: c.Request}, of, arms) {
 		return nil
 	}
 	return errLimit(what, limitClient, fmt.Sprintf("%s waits for %d things, as many as it may; end some waits, or retry later", of, t.most))
@@ -156,8 +170,8 @@ func (s *Server) boundCall(of tenant, what string, c *machine.Call) error {
 // lets go stays, and so does all where nodes are not all of a version that knows such an op.
 func (a *attachment) boundWaits(f *machine.Frame) {
 	t := a.server.cfg.Replica.hub.tally
-	of := a.server.tenantOfAsker(askerOf(a.grpc.Context()))
-	if of == (tenant{}) || a.server.cfg.Replica.State().Version < machine.VersionOfRefuse {
+	of := a.server.consumerOfAsker(askerOf(a.grpc.Context()))
+	if of == (consumer{}) || a.server.cfg.Replica.State().Version < machine.VersionOfRefuse {
 		return
 	}
 	for i := range f.Ops {
@@ -187,7 +201,7 @@ func (a *attachment) uncount(c machine.Command) {
 }
 
 // An excess is which seqs of a stream were waits too many. The machine says FORBIDDEN of these, if
-// they are not retries of what it has, and means the share.
+// they are not retries of what it has, and means the quota.
 type excess struct {
 	mu   sync.Mutex
 	seqs map[park.Seq]struct{}
@@ -202,7 +216,7 @@ func (e *excess) add(seq park.Seq) {
 	e.seqs[seq] = struct{}{}
 }
 
-// explain says of an outcome that the share is why.
+// explain says of an outcome that the quota is why.
 func (e *excess) explain(o *outcome, most int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 // crowded is a node where each may wait for three things, and the session of another principal
 // that holds x.
 func crowded(t *testing.T) *guardedNode {
-	n := leadingWith(t, server.Shares{Waits: 3}, principalOf("noisy", everything()), principalOf("quiet", everything()))
+	n := leadingWith(t, server.Quota{Waits: 3}, principalOf("noisy", everything()), principalOf("quiet", everything()))
 	h := n.session("quiet", 99)
 	h.want(h.send(lockOp("x")), coordv1.Code_CODE_GRANTED)
 	return n
@@ -50,10 +50,11 @@ func TestShareOfWaits(t *testing.T) {
 		synctest.Wait()
 		b.want(b.send(lockOp("x")), coordv1.Code_CODE_LIMIT)
 		a.want(a.send(endOp(1)), coordv1.Code_CODE_DONE)
-		b.send(lockOp("x"), lockOp("x"))
+		last := b.send(lockOp("x"), lockOp("x")) + 1
 		synctest.Wait()
 		n.wantCounts(3, 4)
-		if _, err := b.attach(&coordv1.Attach{SessionId: b.id}); err != nil { // its waits stay, and count
+		all := []*coordv1.SeqRange{{First: last - 3, Last: last - 3}, {First: last - 1, Last: last}}
+		if _, err := b.attach(&coordv1.Attach{SessionId: b.id, Wanted: all}); err != nil { // its waits stay, and count
 			t.Fatal(err)
 		}
 		a.want(a.send(lockOp("x")), coordv1.Code_CODE_LIMIT)
@@ -132,6 +133,26 @@ func TestWaitsOfTheDeadDoNotCount(t *testing.T) {
 		for i := range 3 {
 			n.parked(p, fmt.Sprint(10+i), "x")
 		}
+	})
+}
+
+// A session that takes up its stream lets go of what it does not list.
+func TestWaitsThatAreNotListedDoNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := crowded(t)
+		c := n.session("noisy", 1)
+		first := c.send(lockOp("x"), lockOp("x"), lockOp("x"))
+		synctest.Wait()
+		n.wantCounts(1, 3)
+		listed := &coordv1.SeqRange{First: first, Last: first}
+		if _, err := c.attach(&coordv1.Attach{SessionId: c.id, Wanted: []*coordv1.SeqRange{listed}}); err != nil {
+			t.Fatal(err)
+		}
+		n.wantCounts(1, 1)
+		last := c.send(lockOp("x"), lockOp("x"), lockOp("x")) + 2
+		c.want(last, coordv1.Code_CODE_LIMIT)
+		synctest.Wait()
+		n.wantCounts(1, 3)
 	})
 }
 

@@ -54,7 +54,7 @@ func attaches(t *testing.T, conn grpc.ClientConnInterface, instance uint64) (*cl
 // and takes up what it has.
 func TestShareOfStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := leadingWith(t, server.Shares{Streams: 2}, principalOf("noisy", everything()), principalOf("quiet", everything()))
+		n := leadingWith(t, server.Quota{Streams: 2}, principalOf("noisy", everything()), principalOf("quiet", everything()))
 		a, b := n.session("noisy", 1), n.session("noisy", 2)
 		a.want(a.send(lockOp("x")), coordv1.Code_CODE_GRANTED)
 		for i := range 3 {
@@ -90,7 +90,7 @@ func TestShareOfStreams(t *testing.T) {
 // Streams that do not say what they are for are counted too.
 func TestShareOfMuteStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := leadingWith(t, server.Shares{Streams: 2}, principalOf("noisy", everything()), principalOf("quiet", everything()))
+		n := leadingWith(t, server.Quota{Streams: 2}, principalOf("noisy", everything()), principalOf("quiet", everything()))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		api := coordv1.NewSessionServiceClient(n.as("noisy"))
@@ -115,7 +115,7 @@ func TestShareOfMuteStreams(t *testing.T) {
 // Of calls that wait one has so many, on all its connections; what lets go is not counted.
 func TestShareOfCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := leadingWith(t, server.Shares{Calls: 2}, principalOf("noisy", everything()), principalOf("quiet", everything()))
+		n := leadingWith(t, server.Quota{Calls: 2}, principalOf("noisy", everything()), principalOf("quiet", everything()))
 		p, q := openPlain(t, n.as("noisy")), openPlain(t, n.as("quiet"))
 		p.mustLock("held", "x")
 		other := dial(t, n.lis)
@@ -166,7 +166,7 @@ func TestShareOfCalls(t *testing.T) {
 // Watches have shares, and those of more than one object smaller ones.
 func TestShareOfWatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := leadingWith(t, server.Shares{Watches: 3, Wide: 1}, principalOf("noisy", everything()), principalOf("quiet", everything()))
+		n := leadingWith(t, server.Quota{Watches: 3, Wide: 1}, principalOf("noisy", everything()), principalOf("quiet", everything()))
 		watch := func(ctx context.Context, token, name string) error {
 			w, err := coordv1.NewInspectServiceClient(n.as(token)).Watch(ctx, &coordv1.WatchRequest{Kind: coordv1.Kind_KIND_LOCK, Name: name})
 			if err == nil {
@@ -199,7 +199,7 @@ func TestShareOfWatches(t *testing.T) {
 // served.
 func TestShareOfOpenings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := leadingWith(t, server.Shares{Opens: 2, Burst: 3}, principalOf("noisy", everything()), principalOf("quiet", everything()))
+		n := leadingWith(t, server.Quota{Opens: 2, Burst: 3}, principalOf("noisy", everything()), principalOf("quiet", everything()))
 		a := n.session("noisy", 1)
 		openPlain(t, n.as("noisy"))
 		n.session("noisy", 2)
@@ -232,7 +232,7 @@ func TestShareOfOpenings(t *testing.T) {
 // What another node passes on was counted there.
 func TestSharesAreCountedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := leadingWith(t, server.Shares{Streams: 1, Calls: 1, Watches: 1, Burst: 1, Opens: 1}, principalOf("p", everything()))
+		n := leadingWith(t, server.Quota{Streams: 1, Calls: 1, Watches: 1, Burst: 1, Opens: 1}, principalOf("p", everything()))
 		peer := n.passedOn()
 		defer peer.Close()
 		conn := bearing{peer, []string{"coordd-principal", "p", "coordd-address", "10.0.0.1:1", "coordd-node", "n2"}}
@@ -273,7 +273,7 @@ func (n *node) comingFrom(host string) *grpc.ClientConn {
 // Without rights a client is a host, but not the one that the node runs on.
 func TestSharesOfHosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := start(t, func(c *server.Config, _ *raftstore.Config) { c.PerClient = server.Shares{Streams: 1, Calls: 1} })
+		n := start(t, func(c *server.Config, _ *raftstore.Config) { c.PerClient = server.Quota{Streams: 1, Calls: 1} })
 		n.engine.lead()
 		synctest.Wait()
 		instance := uint64(0)
