@@ -39,6 +39,7 @@ type node struct {
 	stopping chan struct{} // closed when serve ends
 	cause    error         // why, if it was not told to; set before stopping is closed
 	engine   atomic.Pointer[hraft.Engine]
+	logEnd   atomic.Pointer[uint64] // what was on disk went up to that entry; nil until that was read
 }
 
 // newNode takes over the ports, which run closes.
@@ -113,7 +114,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	disk, err := n.openDisk(identity)
+	disk, err := n.openDisk(ctx, identity, mux)
 	if err != nil {
 		return n.giveUp(identity, err)
 	}
@@ -139,7 +140,7 @@ func (n *node) run(ctx context.Context) (err error) {
 	}
 	n.health.setServer(srv.Ready)
 	away()
-	return n.serve(ctx, srv, log, identity, []net.Listener{
+	return n.serve(ctx, srv, log, identity, mux, []net.Listener{
 		server.Bounded(n.ports.client, server.Bounds{Logger: n.logger}), server.Shared(api.Listener()), server.Passed(mux.Calls()),
 	})
 }
@@ -152,14 +153,15 @@ func (n *node) announce(identity *peer.Identity) {
 }
 
 // serve runs the server until it is told to stop or something ends it, and stops it.
-func (n *node) serve(ctx context.Context, srv *server.Server, log *raftstore.Log, identity *peer.Identity,
+func (n *node) serve(ctx context.Context, srv *server.Server, log *raftstore.Log, identity *peer.Identity, mux *peer.Mux,
 	listeners []net.Listener) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
-	watched := make(chan error, 1)
+	watched := make(chan error, 2)
 	running.Go(func() { watched <- n.watch(watching, log, identity) })
+	running.Go(func() { watched <- mux.KeepFloors(watching) })
 	served := make(chan error, len(listeners))
 	for _, lis := range listeners {
 		running.Go(func() { served <- srv.Serve(lis) })
@@ -211,9 +213,9 @@ func (n *node) form(ctx context.Context, identity *peer.Identity, mux *peer.Mux)
 	return bootstrap, nil
 }
 
-// openDisk opens raft's data, and refuses a member that has lost them: it would vote
-// again on what it voted before (the id must go with the data).
-func (n *node) openDisk(identity *peer.Identity) (*hraft.Disk, error) {
+// openDisk opens raft's data, and refuses a member that has lost them, or some of them: it
+// would vote again on what it voted before (the id must go with the data).
+func (n *node) openDisk(ctx context.Context, identity *peer.Identity, mux *peer.Mux) (*hraft.Disk, error) {
 	disk, err := hraft.OpenDisk(identity.RaftDir(), n.raft)
 	if err != nil {
 		return nil, err
@@ -222,6 +224,9 @@ func (n *node) openDisk(identity *peer.Identity) (*hraft.Disk, error) {
 	if err == nil && !has && identity.Phase() == peer.PhaseMember {
 		err = fmt.Errorf("directory %s says that this node is a member of cluster %s, but raft's data in it are gone: "+
 			"restore them, or wipe the whole directory and add the node anew", n.cfg.DataDir, identity.ClusterID())
+	}
+	if err == nil {
+		err = n.consult(ctx, disk, mux)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open disk: %w", err), disk.Close())

@@ -7,6 +7,7 @@ import (
 	"coordd.dev/internal/peer"
 	"coordd.dev/internal/server"
 	"coordd.dev/raftstore"
+	"coordd.dev/raftstore/hraft"
 )
 
 // openPeerPort begins to serve the peer port; book has who is refused there.
@@ -19,6 +20,7 @@ func (n *node) openPeerPort(identity *peer.Identity, replica *server.Replica, bo
 		Join:     n.join,
 		Self:     func() peer.Hello { return n.hello(replica) },
 		Members:  n.members,
+		Reached:  func() (uint64, bool) { return n.reached(replica) },
 		Refused:  book.PeerRefused,
 		Logger:   n.logger,
 	})
@@ -58,6 +60,28 @@ func ask(mux *peer.Mux) func(context.Context, string) (server.Peer, error) {
 		}
 		return p, nil
 	}
+}
+
+// reached is up to where this node's data go. What others have seen of it is what it had
+// applied: in earlier processes, and then it was on the disk that this one began with; or in
+// this one.
+func (n *node) reached(replica *server.Replica) (index uint64, known bool) {
+	end := n.logEnd.Load()
+	if end == nil {
+		return 0, false
+	}
+	return max(*end, replica.Progress().Applied), true
+}
+
+// consult asks the other members, before raft starts, whether they have seen more of this
+// node than it has.
+func (n *node) consult(ctx context.Context, disk *hraft.Disk, mux *peer.Mux) error {
+	end, err := disk.LastIndex()
+	if err != nil {
+		return err
+	}
+	n.logEnd.Store(&end)
+	return mux.Consult(ctx)
 }
 
 // members is raft's configuration. Until the engine is open there is none, and raft does

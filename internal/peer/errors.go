@@ -16,6 +16,10 @@ var (
 	// ErrNotMember says that there is no such node in the configuration.
 	ErrNotMember = errors.New("no member of the cluster")
 
+	// ErrOldCopy says that this node's data are those of an earlier time, without what it
+	// has had since.
+	ErrOldCopy = errors.New("an old copy")
+
 	// ErrNotPeer says that what answered does not speak this protocol.
 	ErrNotPeer = errors.New("not a coordd peer port")
 
@@ -39,6 +43,7 @@ const (
 	refusedCertificate
 	refusedNotMember
 	refusedStarting
+	refusedOldCopy
 )
 
 // A RefusedError is the answer of a peer that does not want the connection.

@@ -1,14 +1,19 @@
 package peer
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 )
 
-// The wire, version 1. All integers are one byte; a string is its length and its bytes.
+// The wire, version 1. An integer is one byte, but a floor eight, the highest first; a string is
+// its length and its bytes.
 //
-//	dialler:  "coordd" version purpose  cluster node target address
-//	answerer: "coordd" version refusal  cluster node text
+//	dialler:  "coordd" version purpose  cluster node target address  floor
+//	answerer: "coordd" version refusal  cluster node text            floor
+//
+// A floor is the highest log index with which the speaker has ever seen the other one; 0 is
+// none. Of whom a dialler has no target, it has no floor.
 //
 // A version changes these bytes only behind "coordd" version, so that any two versions
 // can at least refuse each other in words.
@@ -37,6 +42,7 @@ type greeting struct {
 	Node    string // who dials
 	Target  string // who is meant; empty: whoever answers
 	Address string // where the dialler's own peer port is reached
+	Floor   uint64 // of the target
 }
 
 // An answer is what the answerer says first.
@@ -46,16 +52,17 @@ type answer struct {
 	Cluster string
 	Node    string
 	Text    string // why it is refused
+	Floor   uint64 // of the dialler
 }
 
 func (g greeting) encode() []byte {
 	b := append([]byte(magic), version, byte(g.Purpose))
-	return appendStrings(b, g.Cluster, g.Node, g.Target, g.Address)
+	return binary.BigEndian.AppendUint64(appendStrings(b, g.Cluster, g.Node, g.Target, g.Address), g.Floor)
 }
 
 func (a answer) encode() []byte {
 	b := append([]byte(magic), version, byte(a.Code))
-	return appendStrings(b, a.Cluster, a.Node, a.Text)
+	return binary.BigEndian.AppendUint64(appendStrings(b, a.Cluster, a.Node, a.Text), a.Floor)
 }
 
 func readGreeting(r io.Reader) (greeting, error) {
@@ -64,7 +71,10 @@ func readGreeting(r io.Reader) (greeting, error) {
 	if err != nil || v != version {
 		return g, err // the rest of another version cannot be read
 	}
-	return g, readStrings(r, &g.Cluster, &g.Node, &g.Target, &g.Address)
+	if err := readStrings(r, &g.Cluster, &g.Node, &g.Target, &g.Address); err != nil {
+		return g, err
+	}
+	return g, binary.Read(r, binary.BigEndian, &g.Floor)
 }
 
 func readAnswer(r io.Reader) (answer, error) {
@@ -76,7 +86,10 @@ func readAnswer(r io.Reader) (answer, error) {
 	if v != version {
 		return a, fmt.Errorf("peer speaks version %d, this node %d", v, version)
 	}
-	return a, readStrings(r, &a.Cluster, &a.Node, &a.Text)
+	if err := readStrings(r, &a.Cluster, &a.Node, &a.Text); err != nil {
+		return a, err
+	}
+	return a, binary.Read(r, binary.BigEndian, &a.Floor)
 }
 
 // readHead reads no byte more than the magic before it knows that it is one.

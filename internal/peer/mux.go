@@ -43,6 +43,11 @@ type MuxConfig struct {
 	// Members is raft's configuration as this node knows it; none until raft runs.
 	Members func() []raftstore.Member
 
+	// Reached is the log index up to which this node's data go, by what was on its disk when it
+	// started and what it has applied since; false until that was read, which is before raft
+	// dials.
+	Reached func() (index uint64, known bool)
+
 	// Refused is told of each connection that is refused: from where, who it says that it is
 	// if it came to that, and why; may be nil.
 	Refused func(address, nodeID, why string)
@@ -64,6 +69,9 @@ func (c MuxConfig) withDefaults() MuxConfig {
 	if c.Members == nil {
 		c.Members = func() []raftstore.Member { return nil }
 	}
+	if c.Reached == nil {
+		c.Reached = func() (uint64, bool) { return 0, false }
+	}
 	if c.MaxConns == 0 {
 		c.MaxConns = defaultMaxConns
 	}
@@ -82,8 +90,11 @@ type Mux struct {
 	wg    sync.WaitGroup // accept, and one for each handshake
 	stop  chan struct{}  // closed by Close
 
+	failed chan struct{} // closed with err
+
 	mu      sync.Mutex
 	closed  bool
+	err     error                 // why this node must end
 	conns   map[net.Conn]struct{} // inbound and open, so that Close can end them
 	pending int                   // of those, in their handshake
 	warned  map[refusal]time.Time // when last logged
@@ -95,6 +106,7 @@ func NewMux(cfg MuxConfig) *Mux {
 	m := &Mux{
 		cfg:    cfg.withDefaults(),
 		stop:   make(chan struct{}),
+		failed: make(chan struct{}),
 		conns:  make(map[net.Conn]struct{}),
 		warned: make(map[refusal]time.Time),
 		heard:  make(map[string]string),
@@ -262,9 +274,13 @@ func (m *Mux) welcome(conn net.Conn, p *papers) (greeting, error) {
 	}
 	if code == accepted && g.Purpose != purposeHello {
 		code, text = m.standing(p, g)
+		if code == accepted {
+			code, text = m.heed(g.Floor, g.Node, g.Address)
+		}
 	}
 	m.warn(code, text, g, conn.RemoteAddr())
-	a := answer{Code: code, Cluster: m.cfg.Identity.ClusterID(), Node: m.cfg.Identity.NodeID(), Text: text}
+	a := answer{Code: code, Cluster: m.cfg.Identity.ClusterID(), Node: m.cfg.Identity.NodeID(), Text: text,
+		Floor: m.cfg.Identity.Floor(g.Node)}
 	if _, err := conn.Write(a.encode()); err != nil {
 		return g, err
 	}
@@ -347,6 +363,7 @@ func (m *Mux) dial(ctx context.Context, p purpose, address, target string) (net.
 			Node:    m.cfg.Identity.NodeID(),
 			Target:  target,
 			Address: m.cfg.Address,
+			Floor:   m.cfg.Identity.Floor(target),
 		}, address)
 	}
 	if !stop() {
@@ -381,6 +398,11 @@ func (m *Mux) introduce(conn net.Conn, g greeting, address string) error {
 		return fmt.Errorf("%w: %s answers, not %s", ErrWrongNode, a.Node, g.Target)
 	case g.Cluster != "" && a.Cluster != g.Cluster:
 		return fmt.Errorf("%w: %s answers, not %s", ErrWrongCluster, a.Cluster, g.Cluster)
+	case g.Target == "":
+		return nil // it may be anybody
+	}
+	if code, _ := m.heed(a.Floor, a.Node, address); code == refusedOldCopy {
+		return m.Err()
 	}
 	return nil
 }

@@ -181,7 +181,8 @@ func TestMuxGarbage(t *testing.T) {
 		"no strings":      {"coordd\x01\x01", false, handshakeTimeout},
 		"cut in a string": {"coordd\x01\x01\xffabc", false, handshakeTimeout},
 		"other version":   {"coordd\x63\x01", true, 0},
-		"empty strings":   {"coordd\x01\x02\x00\x00\x00\x00", true, 0},
+		"no floor":        {"coordd\x01\x02\x00\x00\x00\x00\x00", false, handshakeTimeout},
+		"empty strings":   {"coordd\x01\x02\x00\x00\x00\x00" + strings.Repeat("\x00", 8), true, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -491,7 +492,7 @@ func TestParseJoin(t *testing.T) {
 // FuzzReadGreeting: no bytes make it fail otherwise than by an error, and what it reads
 // is what was written.
 func FuzzReadGreeting(f *testing.F) {
-	f.Add(greeting{Purpose: purposeRaft, Cluster: "c", Node: "n", Target: "t", Address: "a:1"}.encode())
+	f.Add(greeting{Purpose: purposeRaft, Cluster: "c", Node: "n", Target: "t", Address: "a:1", Floor: 1 << 40}.encode())
 	f.Add([]byte("coordd\x01\x01\xff"))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -69,7 +69,7 @@ func (id *Identity) GiveUp() (asNode, aside string, err error) {
 	}
 	next := record{
 		Version: recordVersion, NodeID: randomID(8), ClusterID: id.record.ClusterID, Phase: PhaseAdopted,
-		Members: id.record.Members, Replaces: id.nodeID, Aside: raftDir + ".damaged-" + id.nodeID,
+		Members: id.record.Members, Floors: id.record.Floors, Replaces: id.nodeID, Aside: raftDir + ".damaged-" + id.nodeID,
 	}
 	if id.record.Replaces != "" && id.record.Phase == PhaseAdopted {
 		next.Replaces = id.record.Replaces

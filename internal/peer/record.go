@@ -60,6 +60,8 @@ type record struct {
 	Servers []raftstore.Member `json:"servers,omitempty"`
 	// Members is the configuration as it was last known here.
 	Members []raftstore.Member `json:"members,omitempty"`
+	// Floors are, by member's id, the highest log index that it was ever heard to have applied.
+	Floors map[string]uint64 `json:"floors,omitempty"`
 	// Replaces is the node that this one was until its data were given up; until PhaseMember.
 	Replaces string `json:"replaces,omitempty"`
 	// Aside is what raft's directory is to be renamed to before it is used again.

@@ -111,6 +111,19 @@ func (d *Disk) openLog(dir, walDir string, logger *slog.Logger) error {
 	return err
 }
 
+// LastIndex is where the log ends, or the newest snapshot if that goes further.
+func (d *Disk) LastIndex() (uint64, error) {
+	last, err := d.LogStore.LastIndex()
+	if err != nil {
+		return 0, fmt.Errorf("find the log's end: %w", err)
+	}
+	snapshot, err := newest(d.SnapshotStore)
+	if err != nil {
+		return 0, fmt.Errorf("find the log's end: %w", err)
+	}
+	return max(last, snapshot.index), nil
+}
+
 // Close closes the files, and must come after the Engine's. Whatever was written is
 // already synced.
 func (d *Disk) Close() error {

@@ -65,10 +65,10 @@ type victim struct {
 }
 
 // victimOf starts a cluster whose last node is the victim, with a file system that mount
-// makes at a path.
+// makes at a path; nil is none of its own.
 func victimOf(ctx context.Context, t *testing.T, mount func(path string) error, flags ...string) *victim {
 	t.Helper()
-	if os.Geteuid() != 0 {
+	if mount != nil && os.Geteuid() != 0 {
 		t.Skip("it mounts file systems, which only root may")
 	}
 	dir := t.TempDir()
@@ -79,15 +79,16 @@ func victimOf(ctx context.Context, t *testing.T, mount func(path string) error, 
 	nodes := c.Nodes()
 	v := &victim{Node: nodes[2], t: t, others: nodes[:2], log: filepath.Join(dir, nodes[2].Name+".log")}
 	v.ledger = &ledger{t: t, cluster: c, tokens: filepath.Join(dir, "tokens")}
-	if err := os.Mkdir(v.Data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := mount(v.Data); err != nil {
-		t.Skipf("it cannot mount what it needs: %v", err)
+	unmount := func() error { return nil }
+	if mount != nil {
+		if err := errors.Join(os.Mkdir(v.Data, 0o700), mount(v.Data)); err != nil {
+			t.Skipf("it cannot mount what it needs: %v", err)
+		}
+		unmount = func() error { return syscall.Unmount(v.Data, 0) }
 	}
 	t.Cleanup(func() {
 		err := c.Stop()
-		if err := errors.Join(err, syscall.Unmount(v.Data, 0)); err != nil {
+		if err := errors.Join(err, unmount()); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
@@ -238,7 +239,6 @@ func TestDisks(t *testing.T) {
 			v.damaged(ctx, func(b []byte) []byte { b[written(b)-1] ^= 0x80; return b }, "the log ends at entry", "was written")
 		}},
 		{"damaged snapshot", damagedSnapshot},
-		{"old copy", oldCopy},
 	} {
 		v.t.Run(test.name, func(t *testing.T) {
 			began := time.Now()
@@ -312,19 +312,6 @@ func placeOf(t *testing.T, state string) (entry int) {
 		t.Fatal(err)
 	}
 	return entry
-}
-
-// A directory that was put back from a copy, which nothing in it shows. The node starts, and
-// gets again from the leader what it lacks. That nothing is lost here is because the others
-// have everything: see docs/disks.md.
-func oldCopy(ctx context.Context, v *victim) {
-	v.must(v.Kill())
-	kept := filepath.Join(v.t.TempDir(), "copy")
-	v.must(exec.CommandContext(ctx, "cp", "-a", v.Data, kept).Run())
-	v.must(v.Start(), v.AwaitReady(ctx))
-	v.ledger.write(ctx, 5)
-	v.must(v.Kill(), exec.CommandContext(ctx, "sh", "-c", `rm -r "$1"/* && cp -a "$2"/. "$1"`, "sh", v.Data, kept).Run())
-	v.comesBack(ctx)
 }
 
 // TestStalledDisk: a disk on which every write hangs, that of the leader. It ends, as far as
