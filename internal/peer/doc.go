@@ -34,8 +34,45 @@
 //     which is asked of other members if this node does not know of the node. Nobody is a
 //     member by having a certificate.
 //
+//  8. A node keeps, on disk, the highest log index that each other member ever said to have
+//     applied (its floor), and says it whenever they connect. What is applied is on a node's
+//     disk and is never cut off, so a node that has less than its floor has lost something
+//     that it promised. It passes not a byte of raft's, in either direction, to or from whoever
+//     knows that, and ends (ErrOldCopy). It asks everybody before its raft starts.
+//
 // Without TLS ids and addresses are believed, so that a stranger on the network can make a
-// fresh node adopt a cluster that does not exist.
+// fresh node adopt a cluster that does not exist, or end a node by a floor that it never
+// reached.
+//
+// # Old copies
+//
+// A data directory that was put back from a copy, or whose disk lost what it had confirmed, has
+// nothing in it that shows it. The node would vote as if it had never had what is missing, and
+// an acknowledged entry may be lost by that (hraft's TestOldCopyLosesEntries). Only others can
+// know, by 8.
+//
+// Why a connection is enough of a place to look: raft keeps connections for long, but none
+// outlives a process, and what a node has lost it has lost before its process began. Whoever
+// knew a floor then says it before this process hears of raft from him. What others learn later
+// they learn of what this process has, which is MuxConfig.Reached: the end of the log as it was
+// opened, or what was applied since if that is more. So a node that lost nothing never has less
+// than its floor: not while a snapshot is installed, and not when a suffix that was never
+// committed is cut off, which is no part of what was applied.
+//
+// Who is believed: who answers as the member that was dialled, by its id, and with TLS by a
+// certificate for its address; and who dials for more than Hello, and so is a member (7). Nodes
+// without a vote count as all others. A node that is no member any more is forgotten: nobody
+// gets its id again. Neither a replacement nor a restored backup has a floor, for their nodes
+// are new.
+//
+// What is not caught: a node that nobody who is there has asked since the copy was made. Let A
+// and B acknowledge an entry that C lacks, let C be unable to reach B meanwhile, B come back
+// from a copy and A be dead: C and B elect each other. Nor what a node applied between two
+// rounds of asking (10 s), nor, once it has caught up with its floor, what it had acknowledged
+// beyond.
+//
+// The node keeps its data and only ends, unlike one that finds damage (GiveUp): it has this from
+// others, whom without TLS it has to believe.
 //
 // # Formation
 //

@@ -68,7 +68,8 @@ func (id *Identity) members() []raftstore.Member {
 }
 
 // KeepFloors asks the members, now and then until ctx ends, how far they are, and keeps what
-// they say. The error is that of a write, or that this node's data are an old copy.
+// they say. The error is that this node's data are an old copy. A write that fails is not: what
+// is on disk stays true, and a disk that is full must not end a node that could go on.
 func (m *Mux) KeepFloors(ctx context.Context) error {
 	pause := time.NewTicker(floorsEvery)
 	defer pause.Stop()
@@ -76,7 +77,7 @@ func (m *Mux) KeepFloors(ctx context.Context) error {
 		members := m.cfg.Members()
 		heard := m.howFar(ctx, members, floorsLimit)
 		if err := m.cfg.Identity.Raise(heard, members); err != nil {
-			return err
+			m.cfg.Logger.Warn("what was seen of the other members is not kept; it is tried again", "err", err)
 		}
 		select {
 		case <-ctx.Done():

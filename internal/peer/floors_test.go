@@ -332,8 +332,43 @@ func TestKeepFloors(t *testing.T) {
 			t.Error(err)
 		}
 		p.reached.Store(1)
-		if err := p.a.KeepFloors(t.Context()); !errors.Is(err, ErrOldCopy) {
+		ctx, cancel = context.WithTimeout(t.Context(), time.Hour) // of the bubble
+		defer cancel()
+		if err := p.a.KeepFloors(ctx); !errors.Is(err, ErrOldCopy) {
 			t.Errorf("old: %v", err)
+		}
+	})
+}
+
+// TestKeepFloorsOnABadDisk: what cannot be written is written once it can, and not told before.
+func TestKeepFloorsOnABadDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plainPair(t)
+		p.reached.Store(seen)
+		p.applied.Store(5)
+		dir := p.a.cfg.Identity.Dir()
+		if err := os.Rename(dir, dir+".away"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- p.a.KeepFloors(ctx) }()
+		time.Sleep(floorsEvery / 2)
+		synctest.Wait()
+		if got := p.a.cfg.Identity.Floor(p.b.id()); got != 0 || !strings.Contains(p.a.logs.String(), "is not kept") {
+			t.Errorf("b at %d, with the log %s", got, p.a.logs.String())
+		}
+		if err := os.Rename(dir+".away", dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(floorsEvery)
+		synctest.Wait()
+		if got := p.a.cfg.Identity.Floor(p.b.id()); got != 5 {
+			t.Errorf("b at %d, want 5", got)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -21,6 +21,43 @@ func TestConformanceOnDisk(t *testing.T) {
 	enginetest.Suite{New: newDiskCluster, Uncut: true}.Run(t)
 }
 
+// TestDiskLastIndex: it is the log's end, or the newest snapshot's if that is further.
+func TestDiskLastIndex(t *testing.T) {
+	d, err := hraft.OpenDisk(filepath.Join(t.TempDir(), "raft"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := func(want uint64) {
+		t.Helper()
+		if got, err := d.LastIndex(); err != nil || got != want {
+			t.Errorf("ends at %d, %v, want %d", got, err, want)
+		}
+	}
+	snapshot := func(at uint64) {
+		t.Helper()
+		_, transport := raft.NewInmemTransport("")
+		sink, err := d.SnapshotStore.Create(raft.SnapshotVersionMax, at, 1, raft.Configuration{}, 1, transport)
+		if err == nil {
+			err = sink.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ends(0)
+	if err := d.LogStore.StoreLogs([]*raft.Log{{Index: 1, Term: 1}, {Index: 2, Term: 1}, {Index: 3, Term: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	ends(3)
+	snapshot(2)
+	ends(3)
+	snapshot(9)
+	ends(9)
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // diskCluster is a cluster on loopback and real files. It cannot be partitioned.
 type diskCluster struct {
 	t         testing.TB

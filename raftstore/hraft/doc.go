@@ -71,7 +71,9 @@
 // # What is not noticed
 //
 // A whole directory that is an old copy of itself: everything in it agrees. The node then
-// lacks what it had acknowledged, and may vote for a candidate that lacks it too. A list of
+// lacks what it had acknowledged, and may vote for a candidate that lacks it too
+// (TestOldCopyLosesEntries). internal/peer keeps such a node away from raft if any node that it
+// meets has seen it with more; what nobody there has seen is not noticed. A list of
 // segments that is damaged so that it is still a list has no checksum of its own: it shows
 // as a log that is too short, begins too late, or has an entry in the place of another.
 //

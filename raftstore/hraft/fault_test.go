@@ -112,9 +112,10 @@ func TestFault8StuckTransfer(t *testing.T) {
 	})
 }
 
-// What no guard can notice, because all that is on the disk agrees: a node that gets an old
-// copy of its disk back has forgotten what it acknowledged. It then elects one that never
-// had it, and the entry is gone. docs/disks.md says so.
+// What no guard here can notice, because all that is on the disk agrees: a node that gets an
+// old copy of its disk back has forgotten what it acknowledged. It then elects one that never
+// had it, and the entry is gone. internal/peer notices if that one has seen it with more than it
+// has now; here it was cut off, and has not. docs/disks.md says so.
 func TestOldCopyLosesEntries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newMemCluster(t, 3).(*memCluster)
