@@ -44,6 +44,7 @@ func (s stranger) greet(ctx context.Context, to string) (said string, err error)
 	for _, field := range []string{s.cluster, s.node, "", s.address} {
 		greeting = append(append(greeting, byte(len(field))), field...)
 	}
+	greeting = append(greeting, make([]byte, 8)...) // it has not seen the node before
 	if _, err := conn.Write(greeting); err != nil {
 		return "", err
 	}
