@@ -157,7 +157,7 @@ func (a *attachment) attach() error {
 	if attach.Session != 0 || attach.Replaces != 0 {
 		urgency = raftstore.Urgent
 	}
-	a.submit(attach, urgency, func(index uint64) { a.opened(attach, index) })
+	a.submit(attach, urgency, func(index uint64) { a.opened(attach, index) }, func() {})
 	select {
 	case <-a.bound:
 		a.server.cfg.Replica.hub.tally.keep(a.session, attach.Wanted)
@@ -204,11 +204,11 @@ func (a *attachment) readFrame() error {
 	}
 	asker := askerOf(a.grpc.Context())
 	allowed := a.server.permitOps(asker, frame)
-	a.boundWaits(frame)
+	counted := a.boundWaits(frame)
 	a.server.renewals.ride()
 	a.submit(frame, urgencyOf(frame), func(index uint64) {
 		a.server.recordAllowed(asker, coordv1.SessionService_Attach_FullMethodName, allowed, "", index)
-	})
+	}, func() { a.uncount(counted) })
 	return nil
 }
 
@@ -236,14 +236,15 @@ func (a *attachment) opened(attach *machine.Attach, index uint64) {
 	}
 }
 
-// submit hands a command to the log, and has applied called once that is applied.
-func (a *attachment) submit(c machine.Command, u raftstore.Urgency, applied func(index uint64)) {
+// submit hands a command to the log, and has applied called once that is applied, or failed. Neither
+// may hold on to the command: many may wait for the log, which has each as bytes.
+func (a *attachment) submit(c machine.Command, u raftstore.Urgency, applied func(index uint64), failed func()) {
 	data := machine.AppendCommand(make([]byte, 0, sizeHint(c)), c)
 	a.window.take(len(data))
 	a.server.cfg.Log.Submit(data, a.source(c), u, func(index uint64, _ any, err error) {
 		a.window.release(len(data))
 		if err != nil {
-			a.uncount(c)
+			failed()
 			a.cut(func() error { return streamError(a.server.leaderHint(), err) })
 			return
 		}

@@ -166,37 +166,40 @@ func (s *Server) boundCall(of consumer, what string, c *machine.Call) error {
 	return errLimit(what, limitClient, fmt.Sprintf("%s waits for %d things, as many as it may; end some waits, or retry later", of, t.most))
 }
 
-// boundWaits has those waits of a frame refuse that are too many of the session's client. What
-// lets go stays, and so does all where nodes are not all of a version that knows such an op.
-func (a *attachment) boundWaits(f *machine.Frame) {
+// boundWaits has those waits of a frame refuse that are too many of the session's client, and
+// returns which it counted. What lets go stays, and so does all where nodes are not all of a version
+// that knows such an op.
+func (a *attachment) boundWaits(f *machine.Frame) (counted []park.Seq) {
 	t := a.server.cfg.Replica.hub.tally
 	of := a.server.consumerOfAsker(askerOf(a.grpc.Context()))
 	if of == (consumer{}) || a.server.cfg.Replica.State().Version < machine.VersionOfRefuse {
-		return
+		return nil
 	}
 	for i := range f.Ops {
 		op := &f.Ops[i]
 		if op.Do == machine.DoEnd {
 			t.ending(a.session, op.Seq, op.To)
+			counted = append(counted, op.Seq)
 			continue
 		}
-		if arms := waitsFor(op); arms == 0 || t.park(a.session, waitKey{seq: op.Seq}, of, arms) {
-			continue
+		arms := waitsFor(op)
+		switch {
+		case arms == 0:
+		case t.park(a.session, waitKey{seq: op.Seq}, of, arms):
+			counted = append(counted, op.Seq)
+		default:
+			a.excess.add(op.Seq)
+			*op = machine.Op{Seq: op.Seq, Do: machine.DoRefuse}
 		}
-		a.excess.add(op.Seq)
-		*op = machine.Op{Seq: op.Seq, Do: machine.DoRefuse}
 	}
+	return counted
 }
 
-// uncount forgets the waits of a frame that failed: if it is in the log all the same, another
+// uncount forgets what was counted of a frame that failed: if it is in the log all the same, another
 // node leads.
-func (a *attachment) uncount(c machine.Command) {
-	f, ok := c.(*machine.Frame)
-	if !ok {
-		return
-	}
-	for i := range f.Ops {
-		a.server.cfg.Replica.hub.tally.forget(a.session, waitKey{seq: f.Ops[i].Seq})
+func (a *attachment) uncount(counted []park.Seq) {
+	for _, seq := range counted {
+		a.server.cfg.Replica.hub.tally.forget(a.session, waitKey{seq: seq})
 	}
 }
 
