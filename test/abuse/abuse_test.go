@@ -31,7 +31,7 @@ const (
 	limit    = 8 * time.Minute
 
 	// memoryBound is what a node may take at the most, in bytes.
-	memoryBound = 3 << 30
+	memoryBound = 2 << 30
 )
 
 // An honest session holds a lock for good, and takes and releases another one.
