@@ -345,6 +345,7 @@ func TestTLSHeard(t *testing.T) {
 			if err := reach(t, n, purposeHello, a); err != nil {
 				t.Fatal(err)
 			}
+			synctest.Wait() // it notes that after its answer
 			if got := a.Heard(n.id()); got != want {
 				t.Errorf("%s is at %q, want %q", n.cfg.Address, got, want)
 			}

@@ -16,6 +16,7 @@ import (
 // Nodes that are to wait for a backup let no client spoil the cluster first: it comes, waits, and has
 // its lock once the backup is restored. The flag then has no effect, however often a node starts.
 func TestAwaitRestore(t *testing.T) {
+	t.Parallel() // it waits more than it does
 	ctx := bounded(t)
 	file := backupOf(ctx, t)
 	c := nodes(ctx, t, 3, "--await-restore")

@@ -16,6 +16,7 @@ import (
 // out its elements go to another, which waits already, in their order, before what was sent
 // later, and each once.
 func TestWorkerKilledBeforeItAcknowledges(t *testing.T) {
+	t.Parallel() // it waits more than it does
 	ctx := bounded(t)
 	c := cluster(ctx, t)
 	out, err := client.Dial(ctx, c.Target(), client.WithTTL(time.Minute))

@@ -14,6 +14,7 @@ import (
 // TestReplaceInPlace: a node whose directory was wiped is put back at its own address by one
 // command, which takes nobody out while nobody waits there to be put in.
 func TestReplaceInPlace(t *testing.T) {
+	t.Parallel() // it waits more than it does
 	ctx := bounded(t)
 	c := cluster(ctx, t)
 	n := c.Nodes()[0] // the first to be asked, so that what waits to be added is asked too

@@ -82,6 +82,7 @@ func (v *victim) mended(ctx context.Context, id string) {
 // TestOldCopy: a directory that was put back from a copy is noticed by what the others have seen,
 // although nothing in it shows; they go on, and the node is mended as it says.
 func TestOldCopy(t *testing.T) {
+	t.Parallel() // it waits more than it does
 	ctx := bounded(t)
 	v := victimOf(ctx, t, nil)
 	st, err := v.Status(ctx)
@@ -102,6 +103,7 @@ func TestOldCopy(t *testing.T) {
 // has seen the second with more than it has now. The same without that is TestOldCopyLosesEntries
 // in raftstore/hraft.
 func TestOldCopyDoesNotVote(t *testing.T) {
+	t.Parallel() // it waits more than it does
 	ctx := bounded(t)
 	v := victimOf(ctx, t, nil)
 	leader, err := v.ledger.cluster.Leader(ctx)

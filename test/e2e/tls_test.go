@@ -77,6 +77,7 @@ func (c chest) issue(t *testing.T, name string, from, until time.Duration) {
 // TestMutualTLS: with what coordctl cert init makes, three nodes form a cluster, a command runs
 // under a lock, the leader may die, and who has no certificate hears what to do.
 func TestMutualTLS(t *testing.T) {
+	t.Parallel() // it waits more than it does
 	ctx := bounded(t)
 	chest := newChest(ctx, t)
 	dir := t.TempDir()
