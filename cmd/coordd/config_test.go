@@ -150,16 +150,20 @@ func TestValidate(t *testing.T) {
 		{[]string{"--disk-stall-limit", "1m"}, ""},
 	}
 	for _, tt := range tests {
-		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
-			c, _, err := settings(t, tt.args, nil, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = c.validate()
-			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-				t.Errorf("got %v, want %q", err, tt.want)
-			}
-		})
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) { wantFault(t, tt.args, tt.want) })
+	}
+}
+
+// wantFault validates a command line; "" is one without fault.
+func wantFault(t *testing.T, args []string, want string) {
+	t.Helper()
+	c, _, err := settings(t, args, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.validate()
+	if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		t.Errorf("got %v, want %q", err, want)
 	}
 }
 

@@ -127,14 +127,10 @@ func (n *node) run(ctx context.Context) (err error) {
 	log := raftstore.NewLog(engine, raftstore.Config{TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters})
 	defer undo("log", log.Close)
 
-	srv, err := server.New(server.Config{
-		Replica: replica, Log: log,
-		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
-		Rights: gates.rights, Audit: gates.audit, AwaitRestore: n.cfg.AwaitRestore, PerClient: n.cfg.quota(),
-		Locate: mux.Locate, Dial: mux.DialCalls, Ask: ask(mux), Heard: mux.Heard,
-		TLS: n.tls.client, Logger: n.logger,
-		TracerProvider: telemetry.tracers, MeterProvider: telemetry.meters, Propagator: telemetry.propagator,
-	})
+	cfg := n.serverConfig(identity, mux, gates)
+	cfg.Replica, cfg.Log = replica, log
+	cfg.TracerProvider, cfg.MeterProvider, cfg.Propagator = telemetry.tracers, telemetry.meters, telemetry.propagator
+	srv, err := server.New(cfg)
 	if err != nil {
 		return err
 	}
@@ -143,6 +139,17 @@ func (n *node) run(ctx context.Context) (err error) {
 	return n.serve(ctx, srv, log, identity, mux, []net.Listener{
 		server.Bounded(n.ports.client, server.Bounds{Logger: n.logger}), server.Shared(api.Listener()), server.Passed(mux.Calls()),
 	})
+}
+
+// serverConfig is what the server is told of this node, and of those that it knows.
+func (n *node) serverConfig(identity *peer.Identity, mux *peer.Mux, gates *gates) server.Config {
+	return server.Config{
+		NodeID: identity.NodeID(), NodeName: n.cfg.Name, ClusterID: identity.ClusterID(), Version: version,
+		Rights: gates.rights, Audit: gates.audit,
+		AwaitRestore: n.cfg.AwaitRestore, PerClient: n.cfg.quota(),
+		Locate: mux.Locate, Dial: mux.DialCalls, Ask: ask(mux), Heard: mux.Heard,
+		TLS: n.tls.client, Logger: n.logger,
+	}
 }
 
 // announce says what starts, and where.

@@ -107,16 +107,7 @@ func TestTLSFaults(t *testing.T) {
 		{[]string{"--listen-peer", "10.0.0.1:1", "--cert-file", "c", "--key-file", "k"}, "give --peer-cert-file, --peer-key-file and --peer-trusted-ca-file"},
 		{[]string{"--listen-client", "10.0.0.1:1", "--listen-admin", "10.0.0.1:2", "--cert-file", "c", "--key-file", "k"}, ""},
 	} {
-		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
-			c, _, err := settings(t, tt.args, nil, "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = c.validate()
-			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
-				t.Errorf("got %v, want %q", err, tt.want)
-			}
-		})
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) { wantFault(t, tt.args, tt.want) })
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"sync"
 	"time"
 
 	"coordd.dev/raftstore"
@@ -97,29 +96,12 @@ func (m *Mux) Consult(ctx context.Context) error {
 	return m.Err()
 }
 
-// howFar asks all other members at once how far they are. That it is just they who answer, and
-// of this cluster, dial has made sure.
+// howFar asks all other members how far they are.
 func (m *Mux) howFar(ctx context.Context, members []raftstore.Member, limit time.Duration) map[string]uint64 {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	var mu sync.Mutex
-	var asking sync.WaitGroup
 	heard := make(map[string]uint64, len(members))
-	for _, member := range members {
-		if member.ID == m.cfg.Identity.NodeID() {
-			continue
-		}
-		asking.Go(func() {
-			h, err := m.Hello(ctx, member.Address, member.ID)
-			if err != nil {
-				return // it is asked again
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			heard[member.ID] = h.Applied
-		})
-	}
-	asking.Wait()
+	m.askAll(ctx, members, func(h Hello) { heard[h.NodeID] = h.Applied })
 	return heard
 }
 

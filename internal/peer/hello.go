@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 
 	"coordd.dev/raftstore"
 )
@@ -61,6 +62,30 @@ func (m *Mux) Hello(ctx context.Context, address, target string) (Hello, error) 
 		return Hello{}, fmt.Errorf("ask peer %s: %w", address, or(ctx.Err(), err))
 	}
 	return h, nil
+}
+
+// askAll asks all other members at once, and hands on their answers, one at a time; who does not
+// answer before ctx ends is left out. That it is just they who answer, and of this cluster, dial
+// has made sure; NodeID is who that is.
+func (m *Mux) askAll(ctx context.Context, members []raftstore.Member, heard func(Hello)) {
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for _, member := range members {
+		if member.ID == m.cfg.Identity.NodeID() {
+			continue
+		}
+		asking.Go(func() {
+			h, err := m.Hello(ctx, member.Address, member.ID)
+			if err != nil {
+				return
+			}
+			h.NodeID = member.ID
+			mu.Lock()
+			defer mu.Unlock()
+			heard(h)
+		})
+	}
+	asking.Wait()
 }
 
 // or prefers why a connection was cut to how that looked to its reader.

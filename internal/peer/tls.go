@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -176,26 +175,12 @@ func memberOf(members []raftstore.Member, id string) (raftstore.Member, bool) {
 func (m *Mux) vouched(members []raftstore.Member, id string) (found raftstore.Member, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), vouchTime)
 	defer cancel()
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	for _, member := range members {
-		if member.ID == m.cfg.Identity.NodeID() {
-			continue
+	m.askAll(ctx, members, func(h Hello) {
+		if known, is := memberOf(h.Members, id); is {
+			found, ok = known, true
+			cancel()
 		}
-		asking.Go(func() {
-			h, err := m.Hello(ctx, member.Address, member.ID)
-			if err != nil {
-				return // that is no answer
-			}
-			if known, is := memberOf(h.Members, id); is {
-				mu.Lock()
-				found, ok = known, true
-				mu.Unlock()
-				cancel()
-			}
-		})
-	}
-	asking.Wait()
+	})
 	return found, ok
 }
 

@@ -86,12 +86,22 @@ func (r *rider) lockAndUnlock(name string, shared *int) {
 }
 
 func TestLeaderChangesUnderStreams(t *testing.T) {
-	changes := map[string]func(c *cluster, leader int){
-		"transfer": func(c *cluster, leader int) {
-			if err := c.nodes[leader].engine.Transfer(c.t.Context(), ""); err != nil {
-				c.t.Log(err)
-			}
-		},
+	changes := lossesOfLeader()
+	changes["transfer"] = func(c *cluster, leader int) {
+		if err := c.nodes[leader].engine.Transfer(c.t.Context(), ""); err != nil {
+			c.t.Log(err)
+		}
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { rideThrough(t, change) })
+		})
+	}
+}
+
+// lossesOfLeader are how a cluster loses its leader unprepared, each to be done in a bubble.
+func lossesOfLeader() map[string]func(c *cluster, leader int) {
+	return map[string]func(c *cluster, leader int){
 		"vanish": func(c *cluster, leader int) {
 			c.network.Isolate(c.nodes[leader].id)
 			time.Sleep(3 * time.Second)
@@ -101,11 +111,6 @@ func TestLeaderChangesUnderStreams(t *testing.T) {
 			n := c.crash(leader)
 			c.nodes[leader] = c.startMember(n.id, n.disk)
 		},
-	}
-	for name, change := range changes {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { rideThrough(t, change) })
-		})
 	}
 }
 

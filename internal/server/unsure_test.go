@@ -324,18 +324,7 @@ func (p *plain) persist(c *cluster, ask func(*plain) error) {
 // Locks are handed on, each under one request id, while leaders change: none is had
 // twice, and none is lost.
 func TestLeaderChangesUnderCalls(t *testing.T) {
-	changes := map[string]func(c *cluster, leader int){
-		"vanish": func(c *cluster, leader int) {
-			c.network.Isolate(c.nodes[leader].id)
-			time.Sleep(3 * time.Second)
-			c.network.Heal()
-		},
-		"kill and restart": func(c *cluster, leader int) {
-			n := c.crash(leader)
-			c.nodes[leader] = c.startMember(n.id, n.disk)
-		},
-	}
-	for name, change := range changes {
+	for name, change := range lossesOfLeader() {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { callThrough(t, change) })
 		})

@@ -78,14 +78,7 @@ func nodes(ctx context.Context, t *testing.T, n int, flags ...string) *daemons.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			printLogs(t, dir)
-		}
-	})
+	stopAtEnd(t, c, dir)
 	for _, node := range c.Nodes() {
 		if err := node.Start(); err != nil {
 			t.Fatal(err)

@@ -158,15 +158,7 @@ func snapshot(ctx context.Context, t *testing.T, c *daemons.Cluster, args ...str
 // status is the id of a cluster.
 func status(ctx context.Context, t *testing.T, c *daemons.Cluster) string {
 	t.Helper()
-	leader, err := c.Leader(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := leader.Status(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return st.GetClusterId()
+	return ofLeader(ctx, t, c).GetClusterId()
 }
 
 // takers take one lock, in turn, all the time.

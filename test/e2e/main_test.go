@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	coordv1 "coordd.dev/api/coord/v1"
 	"coordd.dev/test/daemons"
 )
 
@@ -71,6 +72,12 @@ func cluster(ctx context.Context, t *testing.T, env ...string) *daemons.Cluster 
 		printLogs(t, dir)
 		t.Fatal(err)
 	}
+	stopAtEnd(t, c, dir)
+	return c
+}
+
+// stopAtEnd has a cluster stopped, well, when the test ends, and its logs shown if that failed.
+func stopAtEnd(t *testing.T, c *daemons.Cluster, dir string) {
 	t.Cleanup(func() {
 		if err := c.Stop(); err != nil {
 			t.Error(err)
@@ -79,7 +86,20 @@ func cluster(ctx context.Context, t *testing.T, env ...string) *daemons.Cluster 
 			printLogs(t, dir)
 		}
 	})
-	return c
+}
+
+// ofLeader is the status of a cluster as its leader has it.
+func ofLeader(ctx context.Context, t *testing.T, c *daemons.Cluster) *coordv1.StatusResponse {
+	t.Helper()
+	leader, err := c.Leader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := leader.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
 }
 
 func printLogs(t *testing.T, dir string) {

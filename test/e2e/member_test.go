@@ -66,15 +66,7 @@ func replaceInPlace(ctx context.Context, c *daemons.Cluster, n *daemons.Node) (o
 // members are the ids of those in the configuration, as the leader has it.
 func members(ctx context.Context, t *testing.T, c *daemons.Cluster) (ids []string) {
 	t.Helper()
-	leader, err := c.Leader(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := leader.Status(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range st.GetMembers() {
+	for _, m := range ofLeader(ctx, t, c).GetMembers() {
 		ids = append(ids, m.GetId())
 	}
 	slices.Sort(ids)

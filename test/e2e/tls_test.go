@@ -90,14 +90,7 @@ func TestMutualTLS(t *testing.T) {
 		printLogs(t, dir)
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			printLogs(t, dir)
-		}
-	})
+	stopAtEnd(t, c, dir)
 	run := func(line []string, args ...string) (string, error) {
 		return ctl(ctx, append(append([]string{"--endpoints", c.Target(), "--timeout", "60"}, line...), args...)...)
 	}

@@ -62,14 +62,7 @@ func TestRollingUpgrade(t *testing.T) {
 		printLogs(t, dir)
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			printLogs(t, dir)
-		}
-	})
+	stopAtEnd(t, c, dir)
 	l := startLoad(ctx, t, c.Target())
 	l.goesOn(ctx, t)
 	for _, n := range c.Nodes() {
