@@ -140,7 +140,7 @@ const (
 	DoSignal   // to N waiters of the cond On
 	DoTable    // upon the map On
 	DoDelete   // On
-	DoRefuse   // nothing: the client has no right to what stood under this seq
+	DoRefuse   // nothing: what stood under this seq was beyond a limit of N, or without N the client has no right to it
 )
 
 // A Wait acquires (SEMANTICS D).

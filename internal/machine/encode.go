@@ -147,7 +147,9 @@ func appendOp(b []byte, op *Op) []byte {
 		return wire.AppendString(wire.AppendUint(b, op.To), op.Value)
 	case DoTransfer:
 		return wire.AppendUint(wire.AppendUint(b, op.To), op.Heir)
-	case DoNoop, DoLeave, DoRefuse:
+	case DoRefuse:
+		return wire.AppendInt(b, op.N)
+	case DoNoop, DoLeave:
 		return b
 	}
 	panic("machine: an op without an encoding")
@@ -349,7 +351,9 @@ func decodeOp(d *wire.Decoder, op *Op) {
 		op.To, op.Value = park.Seq(d.Uint(maxUint)), d.String()
 	case DoTransfer:
 		op.To, op.Heir = park.Seq(d.Uint(maxUint)), park.SessionID(d.Uint(maxUint))
-	case DoNoop, DoLeave, DoRefuse:
+	case DoRefuse:
+		op.N = d.Int()
+	case DoNoop, DoLeave:
 	default:
 		d.Fail("unknown op")
 	}

@@ -24,7 +24,7 @@ func specimens() []machine.Command {
 }
 
 func refusedSpecimens() []machine.Command {
-	return []machine.Command{&machine.Frame{Session: 5, Epoch: 3, Ops: []machine.Op{{Seq: 6, Do: machine.DoRefuse}}}}
+	return []machine.Command{&machine.Frame{Session: 5, Epoch: 3, Ops: []machine.Op{{Seq: 6, Do: machine.DoRefuse, N: 250_000}}}}
 }
 
 func firstSpecimens() []machine.Command {

@@ -93,7 +93,11 @@ func (m *Machine) do(id park.ID, op *Op) {
 	case DoDelete:
 		m.remove(id, op.On)
 	case DoRefuse:
-		m.answer(id, park.Forbidden, 0)
+		if op.N != 0 {
+			m.answer(id, park.Limit, op.N)
+		} else {
+			m.answer(id, park.Forbidden, 0)
+		}
 	default:
 		m.answer(id, park.Invalid, 0)
 	}

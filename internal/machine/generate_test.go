@@ -163,7 +163,7 @@ func (h *history) op(seq park.Seq, c *fakeClient) machine.Op {
 	case n < 38:
 		op.Do, op.On = machine.DoDescribe, h.object(h.kind())
 	case n < 39:
-		op.Do = machine.DoRefuse
+		op.Do, op.N = machine.DoRefuse, int64(h.intn(2))
 	default:
 		op.Do = machine.DoNoop
 		if h.intn(4) == 0 {

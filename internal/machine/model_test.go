@@ -325,7 +325,11 @@ func (m *model) do(s *modelSession, op *machine.Op) {
 	case machine.DoNoop:
 		m.outcome(s, op.Seq, park.Done, 0)
 	case machine.DoRefuse:
-		m.outcome(s, op.Seq, park.Forbidden, 0)
+		code := park.Limit
+		if op.N == 0 {
+			code = park.Forbidden
+		}
+		m.outcome(s, op.Seq, code, op.N)
 	case machine.DoDescribe:
 		m.describe(s, op)
 	case machine.DoProclaim:

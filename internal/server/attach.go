@@ -47,7 +47,6 @@ type attachment struct {
 	server *Server
 	grpc   grpc.BidiStreamingServer[coordv1.AttachRequest, coordv1.AttachResponse]
 	window window // only of the reader, but for its release
-	excess excess
 }
 
 // write sends what comes into the outbox until the stream is cut or its client is gone.
@@ -97,7 +96,6 @@ func (a *attachment) send(out drained) error {
 	for i := range out.outcomes {
 		o := &out.outcomes[i]
 		o.cycle = a.server.veil(askerOf(a.grpc.Context()), o.cycle)
-		a.excess.explain(o, a.server.quotas.quota.Waits)
 	}
 	for batch := out.outcomes; len(batch) > 0; {
 		var frame *coordv1.AttachResponse

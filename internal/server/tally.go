@@ -188,8 +188,7 @@ func (a *attachment) boundWaits(f *machine.Frame) (counted []park.Seq) {
 		case t.park(a.session, waitKey{seq: op.Seq}, of, arms):
 			counted = append(counted, op.Seq)
 		default:
-			a.excess.add(op.Seq)
-			*op = machine.Op{Seq: op.Seq, Do: machine.DoRefuse}
+			*op = machine.Op{Seq: op.Seq, Do: machine.DoRefuse, N: int64(t.most)}
 		}
 	}
 	return counted
@@ -200,34 +199,5 @@ func (a *attachment) boundWaits(f *machine.Frame) (counted []park.Seq) {
 func (a *attachment) uncount(counted []park.Seq) {
 	for _, seq := range counted {
 		a.server.cfg.Replica.hub.tally.forget(a.session, waitKey{seq: seq})
-	}
-}
-
-// An excess is which seqs of a stream were waits too many. The machine says FORBIDDEN of these, if
-// they are not retries of what it has, and means the quota.
-type excess struct {
-	mu   sync.Mutex
-	seqs map[park.Seq]struct{}
-}
-
-func (e *excess) add(seq park.Seq) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.seqs == nil {
-		e.seqs = make(map[park.Seq]struct{})
-	}
-	e.seqs[seq] = struct{}{}
-}
-
-// explain says of an outcome that the quota is why.
-func (e *excess) explain(o *outcome, most int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, ok := e.seqs[o.seq]; !ok {
-		return
-	}
-	delete(e.seqs, o.seq)
-	if o.code == park.Forbidden {
-		o.code, o.value = park.Limit, int64(most)
 	}
 }
