@@ -27,8 +27,10 @@ build: ## leave bin/coordd and bin/coordctl
 run: build ## start three nodes for development and say what to type next
 	bin/coordd dev $(RUNFLAGS)
 
-test: ## run the tests, in less than five minutes: those first that wait the longest
-	$(GO) test -timeout 10m ./test/e2e ./...
+# The tests of processes wait more than they do: they go first, and beside as many others as there
+# are processors.
+test: ## run the tests, in less than five minutes
+	$(GO) test -p $$(($$(getconf _NPROCESSORS_ONLN) + 1)) -timeout 10m ./test/e2e ./...
 
 race: ## run the tests under the race detector
 	$(GO) test -race -timeout 15m ./...
