@@ -390,25 +390,6 @@ func TestRaftLayerNamesTheNode(t *testing.T) {
 	})
 }
 
-func TestLocate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork()
-		var b *node
-		a := startNode(t, n, "a:1", "c1", func(c *MuxConfig) {
-			c.Members = func() []raftstore.Member { return []raftstore.Member{{ID: b.id(), Address: "b:1"}} }
-		})
-		b = startNode(t, n, "b:1", "c1", nil)
-		for id, want := range map[string]string{b.id(): "client-b:1", a.id(): "client-a:1"} {
-			if got, err := a.Locate(t.Context(), id); err != nil || got != want {
-				t.Errorf("located %q, %v; want %q", got, err, want)
-			}
-		}
-		if _, err := a.Locate(t.Context(), "nobody"); !errors.Is(err, ErrNotMember) {
-			t.Errorf("stranger: %v", err)
-		}
-	})
-}
-
 // TestCalls: calls that are passed on go to the member that is meant, and nowhere else.
 func TestCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -463,46 +444,6 @@ func TestHeard(t *testing.T) {
 		}
 		if got := a.Heard(c.id()); got != "" {
 			t.Errorf("the stranger is at %q", got)
-		}
-	})
-}
-
-func TestParseJoin(t *testing.T) {
-	got, err := ParseJoin([]string{" b:1", "a:1 "})
-	if want := []string{"a:1", "b:1"}; err != nil || !cmp.Equal(got, want) {
-		t.Errorf("got %v, %v", got, err)
-	}
-	for in, want := range map[string]string{
-		"a":                             "not host:port",
-		"a:1,a:1":                       "twice",
-		"0.0.0.0:1":                     "every interface",
-		"[::]:1":                        "every interface",
-		":1":                            "every interface",
-		"a:0":                           "port must be",
-		"a:http":                        "port must be",
-		"":                              "not host:port",
-		strings.Repeat("a", 254) + ":1": "255",
-	} {
-		if _, err := ParseJoin(strings.Split(in, ",")); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", in, err, want)
-		}
-	}
-}
-
-// FuzzReadGreeting: no bytes make it fail otherwise than by an error, and what it reads
-// is what was written.
-func FuzzReadGreeting(f *testing.F) {
-	f.Add(greeting{Purpose: purposeRaft, Cluster: "c", Node: "n", Target: "t", Address: "a:1", Floor: 1 << 40}.encode())
-	f.Add([]byte("coordd\x01\x01\xff"))
-	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r := bytes.NewReader(data)
-		g, err := readGreeting(r)
-		if err != nil || g.Version != version {
-			return
-		}
-		if read := data[:len(data)-r.Len()]; !bytes.Equal(g.encode(), read) {
-			t.Errorf("read %q as %+v", read, g)
 		}
 	})
 }
